@@ -1,0 +1,257 @@
+//! What the data plane runs.
+//!
+//! Every written language is lowered into a [`Plan`]; nothing downstream knows which language it was. What a
+//! language leaves implicit is explicit here: Kong's precedence between routes is the order of
+//! [`Plan::endpoints`], its plugin priorities are the order of [`Route::steps`], and its eight levels of plugin
+//! scope are the order of [`Step::candidates`].
+//!
+//! A plan is a value: comparable, printable (`portcullis check --print-plan`), made without I/O. Parts that do not
+//! change from one plan to the next are behind `Arc`, so that they can be shared.
+
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// One compiled-from configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Plan {
+    /// In the order in which they are tried: the first whose matcher agrees takes the request.
+    pub endpoints: Vec<Endpoint>,
+    pub consumers: Arc<Consumers>,
+}
+
+/// A place where requests enter: a matcher and the route it leads to. A route with several kinds of paths has
+/// several endpoints, since each kind has its own place in the order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Endpoint {
+    pub matcher: Matcher,
+    pub route: Arc<Route>,
+}
+
+/// What a request must be. Every list that is not empty must agree; inside a list, one element suffices
+/// (`headers`: each of them).
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Matcher {
+    pub hosts: Vec<HostMatch>,
+    pub paths: Vec<PathMatch>,
+    /// In upper case, as on the wire.
+    pub methods: Vec<String>,
+    pub headers: Vec<HeaderMatch>,
+}
+
+/// A condition on the request's host (lower case, compared without regard to case).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HostMatch {
+    pub name: HostName,
+    /// Compared only where the route names one.
+    pub port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostName {
+    Exact(String),
+    /// `*.example.com` is kept as `.example.com`: what the host must end with.
+    Suffix(String),
+    /// `example.*` is kept as `example.`: what the host must begin with.
+    Prefix(String),
+}
+
+/// A condition on the normalised path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathMatch {
+    /// Plain string prefix: `/foo` matches `/foobar`.
+    Prefix(String),
+    /// A regular expression, anchored at the start by whoever compiles it; without Kong's `~`.
+    Regex(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeaderMatch {
+    /// Lower case.
+    pub name: String,
+    /// One of these must equal the value, compared without regard to case; kept in lower case.
+    pub values: Vec<String>,
+    /// Matched against the lower-cased value (Kong's `~*`), instead of `values`.
+    pub regex: Option<String>,
+}
+
+/// What happens to a request that an endpoint took.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Route {
+    pub id: Uuid,
+    pub name: Option<String>,
+    /// Protocols it serves; a plain request for a route that has `https` alone is sent to TLS.
+    pub protocols: Protocols,
+    /// Status of that answer: 426, or a redirect.
+    pub https_redirect_status: u16,
+    pub strip_path: bool,
+    pub preserve_host: bool,
+    /// Where it goes; `None` answers 503 once the steps have run.
+    pub service: Option<Arc<Service>>,
+    /// In the order in which they run.
+    pub steps: Vec<Step>,
+}
+
+/// One plugin on one route, with every configuration that may apply to a request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    pub plugin: Arc<str>,
+    /// In order of precedence: the first that exists for this request and whose condition holds is used; if none
+    /// does, the step does not run.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Where a step's configuration may come from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Candidate {
+    /// The same for everybody.
+    Any(Arc<PluginConfig>),
+    /// One per consumer, looked up when the step is reached, by the consumer that an earlier step has found. The map
+    /// is shared by all routes it counts for, never multiplied by them.
+    ByConsumer(Arc<BTreeMap<Uuid, Arc<PluginConfig>>>),
+}
+
+/// One plugin instance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PluginConfig {
+    /// Stable over reloads; counters are kept by it.
+    pub id: Uuid,
+    pub plugin: Arc<str>,
+    /// Whether this instance counts for a request.
+    pub when: Condition,
+    /// Completed: every field of the plugin's table is there. Secrets stand in it unresolved when written as a
+    /// reference; [`Plan`]s are printed with secrets masked by their printer.
+    pub config: Value,
+    /// Where it was written (`services[0].plugins[1]`), for errors that show only when it is built.
+    pub origin: String,
+}
+
+/// A tree of conditions, evaluated at each step, since an earlier step may change what it sees.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    Always,
+    /// The request came by one of these.
+    Protocols(Protocols),
+}
+
+/// A set of protocols that a listener can speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Protocols {
+    pub http: bool,
+    pub https: bool,
+}
+
+impl Protocols {
+    pub const ALL: Protocols = Protocols { http: true, https: true };
+
+    pub fn contains(self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Http => self.http,
+            Protocol::Https => self.https,
+        }
+    }
+}
+
+/// How a request came, or how a service is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Http,
+    Https,
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Service {
+    pub id: Uuid,
+    pub name: Option<String>,
+    pub protocol: Protocol,
+    /// A name or an address, without port and without brackets.
+    pub host: String,
+    pub port: u16,
+    /// Put before what is left of the request's path (kong.md 3.8).
+    pub path: Option<String>,
+    /// How often a request that was certainly not received is sent again.
+    pub retries: u16,
+    pub connect_timeout: Duration,
+    /// Between two successful writes.
+    pub write_timeout: Duration,
+    /// Between two successful reads.
+    pub read_timeout: Duration,
+}
+
+/// Somebody whom an authentication plugin may find behind a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Consumer {
+    pub id: Uuid,
+    pub username: Option<Box<str>>,
+    pub custom_id: Option<Box<str>>,
+}
+
+/// All consumers, by each of their keys. Built once and shared by plan and snapshot: a million of them are held
+/// once.
+#[derive(Debug, Default, Clone)]
+pub struct Consumers {
+    by_id: HashMap<Uuid, Arc<Consumer>>,
+    by_username: HashMap<Box<str>, Arc<Consumer>>,
+    by_custom_id: HashMap<Box<str>, Arc<Consumer>>,
+}
+
+impl Consumers {
+    /// Indexes `consumers`; keys are unique, which the checks of the entities have seen to.
+    pub fn new(consumers: impl IntoIterator<Item = Consumer>) -> Self {
+        let mut all = Self::default();
+        for consumer in consumers.into_iter().map(Arc::new) {
+            if let Some(name) = &consumer.username {
+                all.by_username.insert(name.clone(), consumer.clone());
+            }
+            if let Some(custom_id) = &consumer.custom_id {
+                all.by_custom_id.insert(custom_id.clone(), consumer.clone());
+            }
+            all.by_id.insert(consumer.id, consumer);
+        }
+        all
+    }
+
+    pub fn by_id(&self, id: &Uuid) -> Option<&Arc<Consumer>> {
+        self.by_id.get(id)
+    }
+
+    pub fn by_username(&self, username: &str) -> Option<&Arc<Consumer>> {
+        self.by_username.get(username)
+    }
+
+    pub fn by_custom_id(&self, custom_id: &str) -> Option<&Arc<Consumer>> {
+        self.by_custom_id.get(custom_id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+impl PartialEq for Consumers {
+    /// By content: the other two indexes follow from the first.
+    fn eq(&self, other: &Self) -> bool {
+        self.by_id == other.by_id
+    }
+}
+
+impl Serialize for Consumers {
+    /// As a list in the order of the ids, so that two prints of one plan are the same text.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sorted: BTreeMap<_, _> = self.by_id.iter().collect();
+        serializer.collect_seq(sorted.values())
+    }
+}

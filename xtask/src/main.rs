@@ -1,0 +1,2 @@
+//! Recipes of this repository: `cargo xtask test`, `contract`, `bench`.
+fn main() {}
