@@ -8,6 +8,13 @@
 //! runs is asked of a [`catalog::Catalog`], which `portcullis-plugins` implements.
 
 pub mod catalog;
+pub mod check;
+pub mod entities;
+pub mod formats;
+pub mod lower;
 pub mod plan;
+pub mod print;
 pub mod problem;
 pub mod schema;
+pub mod secret;
+pub mod yaml;

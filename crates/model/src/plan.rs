@@ -8,7 +8,7 @@
 //! A plan is a value: comparable, printable (`portcullis check --print-plan`), made without I/O. Parts that do not
 //! change from one plan to the next are behind `Arc`, so that they can be shared.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -70,13 +70,18 @@ pub enum PathMatch {
     Regex(String),
 }
 
+/// The pattern to compile for a [`PathMatch::Regex`]; the same one was compiled when the configuration was checked.
+pub fn anchored(pattern: &str) -> String {
+    format!("^(?:{pattern})")
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HeaderMatch {
     /// Lower case.
     pub name: String,
     /// One of these must equal the value, compared without regard to case; kept in lower case.
     pub values: Vec<String>,
-    /// Matched against the lower-cased value (Kong's `~*`), instead of `values`.
+    /// Found somewhere in the lower-cased value (Kong's `~*`), instead of `values`.
     pub regex: Option<String>,
 }
 
@@ -151,6 +156,12 @@ pub struct Protocols {
 impl Protocols {
     pub const ALL: Protocols = Protocols { http: true, https: true };
 
+    /// Those of `names` that there are here; others (`grpc`) are passed over.
+    pub fn from_names(names: &[String]) -> Self {
+        let has = |name| names.iter().any(|n| n == name);
+        Protocols { http: has("http"), https: has("https") }
+    }
+
     pub fn contains(self, protocol: Protocol) -> bool {
         match protocol {
             Protocol::Http => self.http,
@@ -160,7 +171,7 @@ impl Protocols {
 }
 
 /// How a request came, or how a service is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     Http,
@@ -180,11 +191,19 @@ pub struct Service {
     pub path: Option<String>,
     /// How often a request that was certainly not received is sent again.
     pub retries: u16,
+    #[serde(serialize_with = "milliseconds")]
     pub connect_timeout: Duration,
     /// Between two successful writes.
+    #[serde(serialize_with = "milliseconds")]
     pub write_timeout: Duration,
     /// Between two successful reads.
+    #[serde(serialize_with = "milliseconds")]
     pub read_timeout: Duration,
+}
+
+/// As users write them.
+fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u128(time.as_millis())
 }
 
 /// Somebody whom an authentication plugin may find behind a credential.

@@ -36,6 +36,16 @@ impl Path {
         path
     }
 
+    /// Reads back what [`Path`]'s `Display` wrote of a path whose keys are plain field names.
+    pub fn parse(text: &str) -> Self {
+        let mut path = Self::root();
+        for part in text.split(['.', '[']).filter(|part| !part.is_empty()) {
+            let index = part.strip_suffix(']').and_then(|digits| digits.parse().ok());
+            path.0.push(index.map_or_else(|| Segment::Key(part.to_owned()), Segment::Index));
+        }
+        path
+    }
+
     /// This path followed by `tail`.
     pub fn join(&self, tail: &Path) -> Self {
         Self(self.0.iter().chain(&tail.0).cloned().collect())
@@ -140,6 +150,11 @@ impl Problems {
     /// Takes over `others`, each moved below `base`.
     pub fn extend_below(&mut self, base: &Path, others: Problems) {
         self.0.extend(others.0.into_iter().map(|p| Problem { path: base.join(&p.path), ..p }));
+    }
+
+    /// Takes over `others` as they are.
+    pub fn extend(&mut self, others: Problems) {
+        self.0.extend(others.0);
     }
 
     fn push(&mut self, severity: Severity, path: Path, message: String, hint: Option<String>) {

@@ -20,6 +20,9 @@ pub struct Field {
     pub says: &'static str,
     /// Known, documented, but not built in this version: any value but the default is refused with this sentence.
     pub not_built: Option<&'static str>,
+    /// Known and documented, but without effect: any value but the default is kept and warned about once per load,
+    /// with this sentence. For what only adds convenience; what restricts access is [`Field::not_built`].
+    pub ignored: Option<&'static str>,
 }
 
 /// Shape of a value.
@@ -111,6 +114,7 @@ impl Field {
             secret: false,
             says: "",
             not_built: None,
+            ignored: None,
         }
     }
     pub const fn string(name: &'static str) -> Self {
@@ -166,6 +170,10 @@ impl Field {
     }
     pub const fn not_built(mut self, why: &'static str) -> Self {
         self.not_built = Some(why);
+        self
+    }
+    pub const fn ignored(mut self, why: &'static str) -> Self {
+        self.ignored = Some(why);
         self
     }
 }

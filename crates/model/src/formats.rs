@@ -1,0 +1,3 @@
+//! Written languages, each read into entities.
+
+pub mod declarative;
