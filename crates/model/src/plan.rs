@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -123,7 +124,7 @@ pub enum Candidate {
 }
 
 /// One plugin instance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 pub struct PluginConfig {
     /// Stable over reloads; counters are kept by it.
     pub id: Uuid,
@@ -135,6 +136,15 @@ pub struct PluginConfig {
     pub config: Value,
     /// Where it was written (`services[0].plugins[1]`), for errors that show only when it is built.
     pub origin: String,
+}
+
+impl fmt::Debug for PluginConfig {
+    /// Without the configuration, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("PluginConfig");
+        shown.field("id", &self.id).field("plugin", &self.plugin).field("when", &self.when);
+        shown.field("origin", &self.origin).finish_non_exhaustive()
+    }
 }
 
 /// A tree of conditions, evaluated at each step, since an earlier step may change what it sees.

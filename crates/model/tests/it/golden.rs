@@ -1,0 +1,43 @@
+//! `golden/x.in.yaml` -> `golden/x.out.txt`: its problems, and the plan if it loads. `UPDATE=1` writes the outputs.
+
+use crate::catalog::{Fakes, read};
+use portcullis_model::lower::lower;
+use portcullis_model::print::print_plan;
+use std::path::Path;
+use std::{env, fs};
+
+#[test]
+fn goldens() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
+    let update = env::var_os("UPDATE").is_some();
+    let mut differing = Vec::new();
+    let mut seen = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let input = entry.unwrap().path();
+        let Some(stem) = input.file_name().unwrap().to_str().unwrap().strip_suffix(".in.yaml").map(str::to_owned)
+        else {
+            continue;
+        };
+        seen += 1;
+        let output = folder.join(format!("{stem}.out.txt"));
+        let found = outcome(&fs::read_to_string(&input).unwrap());
+        if update {
+            fs::write(&output, found).unwrap();
+        } else if fs::read_to_string(&output).unwrap_or_default() != found {
+            println!("--- {stem}, now:\n{found}");
+            differing.push(stem);
+        }
+    }
+    assert!(seen > 0, "no goldens in {}", folder.display());
+    assert!(differing.is_empty(), "{differing:?} differ; UPDATE=1 rewrites them, the diff is to be read");
+}
+
+fn outcome(text: &str) -> String {
+    let loaded = read(text);
+    let mut out: String = loaded.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    match loaded.entities {
+        Some(entities) => out.push_str(&format!("plan: {}\n", print_plan(&lower(&entities, &Fakes), &Fakes))),
+        None => out.push_str("refused\n"),
+    }
+    out
+}
