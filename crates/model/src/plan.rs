@@ -54,6 +54,7 @@ pub struct HostMatch {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostName {
+    /// A name or an address; one of IPv6 in brackets, as in the request.
     Exact(String),
     /// `*.example.com` is kept as `.example.com`: what the host must end with.
     Suffix(String),
@@ -80,7 +81,7 @@ pub fn anchored(pattern: &str) -> String {
 pub struct HeaderMatch {
     /// Lower case.
     pub name: String,
-    /// One of these must equal the value, compared without regard to case; kept in lower case.
+    /// One of these must equal the value, compared without regard to ASCII case; kept in lower case.
     pub values: Vec<String>,
     /// Found somewhere in the lower-cased value (Kong's `~*`), instead of `values`.
     pub regex: Option<String>,
