@@ -1,8 +1,115 @@
 //! What plugins get from outside, and what must outlive a reload.
 //!
-//! Instances are cheap and are built anew with every configuration; token caches, HTTP clients and counters are
-//! not. They live here, keyed by a fingerprint of what they depend on.
+//! Instances are cheap and are built anew with every configuration; the token cache, HTTP clients, permits and
+//! flights are not. They live here or, per profile, weakly behind the cache, keyed by a fingerprint of what they
+//! depend on: nothing has to be cleared when a configuration goes.
+
+use portcullis_introspection::{
+    Cache, CacheConfig, Clients, Config as Profile, ConfigError, Introspector, Requirement,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Settings of the whole gateway that plugins need (D13).
+#[derive(Debug, Clone)]
+pub struct EnvSettings {
+    /// Where calls to authorization servers run: they outlive the request, and the core, that began them.
+    pub runtime: Handle,
+    pub cache: CacheConfig,
+    /// Calls under way at once per profile, unless the server's own entry says otherwise. `None`: the library's
+    /// default.
+    pub concurrent_calls: Option<usize>,
+    /// Calls that may wait for one of those places.
+    pub queued_calls: Option<usize>,
+    pub authorization_servers: Vec<AuthorizationServer>,
+    /// Environment variables that `{vault://env/…}` may name.
+    pub variables: HashMap<String, String>,
+}
+
+/// What is known of one authorization server beyond what a plugin's configuration can say.
+#[derive(Debug, Clone, Default)]
+pub struct AuthorizationServer {
+    /// Profiles whose endpoint begins with this are meant.
+    pub endpoint: String,
+    /// PEM bundle of certificates that are trusted beside the bundled roots.
+    pub ca_certificates: Vec<u8>,
+    pub concurrent_calls: Option<usize>,
+    pub queued_calls: Option<usize>,
+    /// Bytes of one answer, after decompression.
+    pub max_answer_bytes: Option<usize>,
+    /// Accepted issuers; empty means that `iss` is not looked at (I-25).
+    pub issuers: Vec<String>,
+    /// Whether an answer without `iss` is refused when issuers are set.
+    pub issuer_required: bool,
+    /// Accepted audiences, any of them; empty means that `aud` is not looked at (I-26).
+    pub audiences: Vec<String>,
+}
 
 /// Shared by all plugin instances of a gateway, over all its configurations.
-#[derive(Debug, Default)]
-pub struct Env {}
+#[derive(Debug)]
+pub struct Env {
+    settings: EnvSettings,
+    cache: Arc<Cache>,
+    clients: Clients,
+}
+
+impl Env {
+    pub fn new(settings: EnvSettings) -> Self {
+        Self { cache: Cache::new(settings.cache.clone()), clients: Clients::new(), settings }
+    }
+
+    /// The one token cache: its figures for the metrics, its purge for the operator.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
+    }
+
+    /// An environment variable, for references to secrets (D14).
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        self.settings.variables.get(name).cloned()
+    }
+
+    /// What is known of the server behind `endpoint`: the entry with the longest matching prefix, over the settings
+    /// of the whole gateway.
+    pub(crate) fn authorization_server(&self, endpoint: &str) -> AuthorizationServer {
+        let entries = self.settings.authorization_servers.iter();
+        let known =
+            entries.filter(|server| endpoint.starts_with(&server.endpoint)).max_by_key(|server| server.endpoint.len());
+        let mut server = known.cloned().unwrap_or_default();
+        server.concurrent_calls = server.concurrent_calls.or(self.settings.concurrent_calls);
+        server.queued_calls = server.queued_calls.or(self.settings.queued_calls);
+        server
+    }
+
+    /// The introspector of a profile; equal profiles share cache entries, permits and flights.
+    pub(crate) fn introspector(&self, profile: Profile) -> Result<Introspector, ConfigError> {
+        Introspector::new(profile, &self.cache, &self.clients, self.settings.runtime.clone())
+    }
+}
+
+impl AuthorizationServer {
+    /// Puts these settings into a profile.
+    pub(crate) fn apply(&self, mut profile: Profile) -> Profile {
+        if !self.ca_certificates.is_empty() {
+            profile = profile.ca_certificates(self.ca_certificates.clone());
+        }
+        if let Some(calls) = self.concurrent_calls {
+            profile = profile.concurrent_calls(calls);
+        }
+        if let Some(calls) = self.queued_calls {
+            profile = profile.queued_calls(calls);
+        }
+        if let Some(bytes) = self.max_answer_bytes {
+            profile = profile.max_answer_bytes(bytes);
+        }
+        profile
+    }
+
+    /// What its answers must say.
+    pub(crate) fn requirement(&self) -> Requirement {
+        Requirement::default()
+            .issuers(&self.issuers)
+            .issuer_may_be_absent(!self.issuer_required)
+            .audiences(&self.audiences)
+    }
+}
