@@ -1,0 +1,69 @@
+//! What the data plane is told when it starts: workers and limits. Routes come later, by [`crate::DataPlane::load`].
+
+use std::time::Duration;
+
+/// Settings of a data plane.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Threads that serve, each with its own listeners, connections and upstream pools. One per core is right; 0
+    /// counts as 1.
+    pub workers: usize,
+    pub limits: Limits,
+    /// Let the fixed reserved identity headers of clients (I-151) pass on routes without any plugin, because a
+    /// trusted gateway in front sets them (D17). False: they are removed on every route.
+    pub unguarded_identity_headers: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { workers: 1, limits: Limits::default(), unguarded_identity_headers: false }
+    }
+}
+
+/// What one client, one upstream or all of them together may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Request line and headers together, in bytes (S-48: one cap for the whole head); more is a 431. Default
+    /// 64 KiB: eight times nginx's, since tokens with many claims travel in headers; at most this is buffered per
+    /// connection. At least 8 KiB. The number of headers is capped at 100, the size of the parser's table.
+    pub max_head_bytes: usize,
+    /// From the first byte of a head (on a new connection: from its start) to its last. Default 60 s (S-46).
+    pub header_timeout: Duration,
+    /// How long a request's body may pause. Default 60 s (S-46).
+    pub body_idle: Duration,
+    /// How long a client may leave an answer unread. Default 60 s (S-46).
+    pub client_read_idle: Duration,
+    /// How long a connection may rest between two requests. Default 75 s, nginx's, longer than the 60 s after which
+    /// common load balancers in front let go of theirs.
+    pub keep_alive_idle: Duration,
+    /// Client connections of all workers together; more are closed at once. Default 65,536: protects from running
+    /// out of file descriptors and memory.
+    pub max_connections: usize,
+    /// What is read of a body that nobody wanted, so that the connection can serve another request; of a longer one
+    /// the connection is closed instead. Default 256 KiB.
+    pub drain_body_bytes: u64,
+    /// How long an unused upstream connection is kept. Default 60 s, Kong's.
+    pub upstream_idle: Duration,
+    /// Unused upstream connections per address and worker. Default 512, Kong's.
+    pub upstream_idle_connections: usize,
+    /// How often a worker looks for time limits that have passed and for a new configuration; so also how exact
+    /// every limit is. Default 100 ms: ten wake-ups a second cost an idle worker nothing that could be measured.
+    pub tick: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_head_bytes: 64 * 1024,
+            header_timeout: Duration::from_secs(60),
+            body_idle: Duration::from_secs(60),
+            client_read_idle: Duration::from_secs(60),
+            keep_alive_idle: Duration::from_secs(75),
+            max_connections: 65_536,
+            drain_body_bytes: 256 * 1024,
+            upstream_idle: Duration::from_secs(60),
+            upstream_idle_connections: 512,
+            tick: Duration::from_millis(100),
+        }
+    }
+}
