@@ -1,0 +1,133 @@
+//! What a worker owns, and what all workers share.
+
+use crate::ids::Ids;
+use crate::settings::{Limits, Settings};
+use crate::snapshot::{Origins, Snapshot};
+use crate::stream::{Clock, Watches};
+use crate::telemetry::{AccessLog, CoreMetrics, Metrics};
+use crate::upstream::pool::Pools;
+use arc_swap::ArcSwap;
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
+
+/// Shared by all workers and the handle.
+pub(crate) struct Shared {
+    current: ArcSwap<Snapshot>,
+    /// Revision of `current`: what a worker compares, one load, before it looks at `current` itself.
+    revision: AtomicU64,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    /// Open client connections.
+    pub(crate) connections: AtomicUsize,
+    pub(crate) origins: Mutex<Origins>,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, access_log: Option<AccessLog>, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self {
+            current: ArcSwap::from_pointee(Snapshot::empty()),
+            revision: AtomicU64::new(0),
+            settings,
+            metrics: Metrics::new(),
+            access_log,
+            tls,
+            connections: AtomicUsize::new(0),
+            origins: Mutex::new(Origins::default()),
+        }
+    }
+
+    pub(crate) fn current(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Makes `snapshot` the one that new requests see.
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
+        let revision = snapshot.revision;
+        self.current.store(snapshot);
+        self.revision.store(revision, Ordering::Release);
+    }
+}
+
+/// One worker's hold on a snapshot. Requests share it without touching the count that all workers share.
+pub(crate) struct View(Arc<Snapshot>);
+
+impl Deref for View {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
+/// One worker: everything in here stays on its thread.
+pub(crate) struct Core {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Rc<Clock>,
+    pub(crate) watches: Watches,
+    pub(crate) pools: Pools,
+    pub(crate) ids: Ids,
+    pub(crate) metrics: CoreMetrics,
+    /// Set once the data plane takes no more connections.
+    pub(crate) draining: Cell<bool>,
+    /// This worker's open client connections.
+    pub(crate) connections: Cell<usize>,
+    pub(crate) connection_closed: Notify,
+    view: RefCell<Rc<View>>,
+}
+
+impl Core {
+    pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Rc<Self> {
+        let clock = Clock::new();
+        Rc::new(Self {
+            watches: Watches::new(clock.clone()),
+            pools: Pools::new(&shared.settings.limits, clock.clone()),
+            ids: Ids::new(),
+            metrics: shared.metrics.core(number),
+            draining: Cell::new(false),
+            connections: Cell::new(0),
+            connection_closed: Notify::new(),
+            view: RefCell::new(Rc::new(View(shared.current()))),
+            clock,
+            shared,
+        })
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.settings.limits
+    }
+
+    /// The configuration for a request that begins now.
+    pub(crate) fn snapshot(&self) -> Rc<View> {
+        let mut view = self.view.borrow_mut();
+        if view.revision != self.shared.revision() {
+            *view = Rc::new(View(self.shared.current()));
+        }
+        view.clone()
+    }
+
+    /// Returns once every client connection has ended.
+    pub(crate) async fn no_connections(&self) {
+        while self.connections.get() > 0 {
+            self.connection_closed.notified().await;
+        }
+    }
+
+    /// What has to be looked at now and then: time limits, unused upstream connections, a new configuration (an idle
+    /// worker would keep the old one alive).
+    pub(crate) fn tick(&self) {
+        self.clock.read();
+        self.watches.sweep();
+        self.pools.sweep();
+        drop(self.snapshot());
+    }
+}

@@ -1,0 +1,288 @@
+//! Headers on their way through: what ends at this hop, what this hop adds, and what the steps want changed.
+//!
+//! On the way up the order matters (S-21): names that end here are taken out first, those listed in `Connection`
+//! among them, and only then come ours. So a client that lists `X-Consumer-Id` there takes away nothing.
+
+use crate::decide::Found;
+use crate::head::Head;
+use crate::ids::RequestId;
+use crate::listener::Client;
+use crate::render::{Failure, PRODUCT, REQUEST_ID};
+use crate::snapshot::Lane;
+use crate::target;
+use crate::upstream::{Outbound, Relay, Upload, origin::Origin};
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
+use http_body::Body;
+use portcullis_model::plan::Protocol;
+use portcullis_plugins::context::{Edits, HeaderEdit};
+use smallvec::SmallVec;
+use std::time::{Duration, SystemTime};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-path");
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const UPSTREAM_LATENCY: HeaderName = HeaderName::from_static("x-kong-upstream-latency");
+const PROXY_LATENCY: HeaderName = HeaderName::from_static("x-kong-proxy-latency");
+
+/// As many headers as are added at most beside those of the steps: so the map grows once.
+const OURS: usize = 12;
+
+/// Names to take out of a map; a request has one or two of them.
+type Names = SmallVec<[HeaderName; 8]>;
+
+/// The request as the upstream gets it.
+pub(crate) fn outgoing(
+    head: Head,
+    found: Found,
+    lane: &Lane,
+    origin: &Origin,
+    edits: Edits,
+    upload: Option<Box<Upload>>,
+    client: &Client,
+    id: RequestId,
+) -> Result<Request<Outbound>, Failure> {
+    let mut added: SmallVec<[(HeaderName, HeaderValue); OURS]> = SmallVec::new();
+    forwarded(&head, found, lane, client, &mut added);
+    let uri = upstream_uri(&head, found, lane, &edits)?;
+    let host = if lane.route.preserve_host { head.host_header() } else { None };
+    added.push((HOST, host.unwrap_or(&origin.host_header).clone()));
+    added.push((VIA, via(head.version)));
+    added.push((REQUEST_ID, id.to_header()));
+    // A length that is not known is said in so many words: the engine would leave the body of a GET out.
+    if upload.as_ref().is_some_and(|upload| upload.length().is_none()) {
+        added.push((TRANSFER_ENCODING, HeaderValue::from_static("chunked")));
+    }
+    if wants_trailers(&head.headers) {
+        added.push((TE, HeaderValue::from_static("trailers")));
+    }
+    let (method, mut headers) = (head.method, head.headers);
+    let ending: Names = headers.keys().filter(|name| ends_here(name) || is_ours(name)).cloned().collect();
+    take_out(&mut headers, ending);
+    headers.reserve(added.len() + edits.headers.len());
+    for (name, value) in added {
+        headers.append(name, value);
+    }
+    apply(&mut headers, edits.headers);
+    let mut request = Request::new(Outbound::new(upload));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Makes an upstream's answer fit for the client.
+pub(crate) fn incoming(answer: &mut Response<Relay>, is_head: bool) -> Result<(), Failure> {
+    let exact = answer.body().size_hint().exact();
+    let bodiless = is_head || answer.body().is_end_stream();
+    let headers = answer.headers_mut();
+    settle_length(headers, exact, bodiless)?;
+    let ending: Names = headers.keys().filter(|name| ends_here(name)).cloned().collect();
+    take_out(headers, ending);
+    Ok(())
+}
+
+/// What every answer that came from an upstream, or should have, is marked with (kong.md 3.9).
+pub(crate) fn mark_proxied(headers: &mut HeaderMap, version: Version, id: RequestId, latency: Latency) {
+    headers.reserve(6);
+    headers.append(VIA, via(version));
+    headers.insert(UPSTREAM_LATENCY, milliseconds(latency.upstream));
+    headers.insert(PROXY_LATENCY, milliseconds(latency.proxy));
+    headers.insert(REQUEST_ID, id.to_header());
+    if !headers.contains_key(SERVER) {
+        headers.append(SERVER, HeaderValue::from_static(PRODUCT));
+    }
+    if !headers.contains_key(DATE) {
+        let date = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now()));
+        headers.extend(date.ok().map(|date| (DATE, date)));
+    }
+}
+
+/// Where the time of a proxied request went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Latency {
+    /// Until the request went to the upstream.
+    pub(crate) proxy: Duration,
+    /// From there until the head of its answer.
+    pub(crate) upstream: Duration,
+}
+
+/// Applies what the steps asked for, in their order.
+pub(crate) fn apply(headers: &mut HeaderMap, edits: Vec<HeaderEdit>) {
+    for edit in edits {
+        match edit {
+            HeaderEdit::Set(name, value) => {
+                headers.insert(name, value);
+            }
+            HeaderEdit::Append(name, value) => {
+                headers.append(name, value);
+            }
+            HeaderEdit::Remove(name) => {
+                headers.remove(name);
+            }
+        }
+    }
+}
+
+/// Who asked, as the upstream may believe it: nothing of it is taken from the client but the addresses before ours,
+/// since no peer is trusted in this version.
+fn forwarded(
+    head: &Head,
+    found: Found,
+    lane: &Lane,
+    client: &Client,
+    added: &mut SmallVec<[(HeaderName, HeaderValue); OURS]>,
+) {
+    added.push((FORWARDED_FOR, addresses(&head.headers, &client.peer_header)));
+    added.push((REAL_IP, client.peer_header.clone()));
+    let scheme = match head.protocol {
+        Protocol::Http => "http",
+        Protocol::Https => "https",
+    };
+    added.push((FORWARDED_PROTO, HeaderValue::from_static(scheme)));
+    added.push((FORWARDED_HOST, host_without_port(head)));
+    added.push((FORWARDED_PORT, client.port_header.clone()));
+    added.extend(HeaderValue::from_str(head.uri.path()).ok().map(|path| (FORWARDED_PATH, path)));
+    let taken = head.path().get(..found.matched).unwrap_or_default();
+    if lane.route.strip_path && !matches!(taken, "" | "/") {
+        added.extend(HeaderValue::from_str(taken).ok().map(|prefix| (FORWARDED_PREFIX, prefix)));
+    }
+}
+
+fn host_without_port(head: &Head) -> HeaderValue {
+    match head.host_header() {
+        Some(host) if host.len() == head.host().len() => host.clone(),
+        _ => HeaderValue::from_str(head.host()).unwrap_or_else(|_| HeaderValue::from_static("")),
+    }
+}
+
+/// The client's list of addresses, with the peer behind it.
+fn addresses(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
+    if !headers.contains_key(FORWARDED_FOR) {
+        return peer.clone();
+    }
+    let mut list = Vec::with_capacity(64);
+    for given in headers.get_all(FORWARDED_FOR) {
+        list.extend_from_slice(given.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(peer.as_bytes());
+    HeaderValue::from_maybe_shared(Bytes::from(list)).unwrap_or_else(|_| peer.clone())
+}
+
+/// The target for the upstream, which is the client's own one wherever nothing changes.
+fn upstream_uri(head: &Head, found: Found, lane: &Lane, edits: &Edits) -> Result<Uri, Failure> {
+    let base = lane.route.service.as_ref().and_then(|service| service.path.as_deref());
+    let path = target::upstream_path(base, head.path(), found.matched, lane.route.strip_path);
+    let query = match &edits.query {
+        Some(query) => query.as_deref(),
+        None => head.uri.query(),
+    };
+    if edits.query.is_none() && head.uri.authority().is_none() && path == head.uri.path() {
+        return Ok(head.uri.clone());
+    }
+    let mut whole = String::with_capacity(path.len() + query.map_or(0, |query| query.len() + 1));
+    whole.push_str(&path);
+    if let Some(query) = query {
+        whole.push('?');
+        whole.push_str(query);
+    }
+    Uri::from_maybe_shared(Bytes::from(whole)).map_err(|_| Failure::BadRequest)
+}
+
+fn via(version: Version) -> HeaderValue {
+    const VIA_1_0: &str = concat!("1.0 portcullis/", env!("CARGO_PKG_VERSION"));
+    const VIA_1_1: &str = concat!("1.1 portcullis/", env!("CARGO_PKG_VERSION"));
+    HeaderValue::from_static(if version == Version::HTTP_10 { VIA_1_0 } else { VIA_1_1 })
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|te| tokens(te).any(|token| token.eq_ignore_ascii_case("trailers")))
+}
+
+/// Headers that mean this hop alone (RFC 9110 section 7.6.1), and those that this hop has already acted on.
+fn ends_here(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        CONNECTION | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE | EXPECT
+    ) || matches!(name.as_str(), "keep-alive" | "proxy" | "proxy-connection" | "http2-settings")
+}
+
+/// Headers that are set on every request anew.
+fn is_ours(name: &HeaderName) -> bool {
+    *name == HOST
+        || (name.as_str().starts_with("x-")
+            && matches!(
+                &name.as_str()[2..],
+                "forwarded-for"
+                    | "forwarded-proto"
+                    | "forwarded-host"
+                    | "forwarded-port"
+                    | "forwarded-path"
+                    | "forwarded-prefix"
+                    | "real-ip"
+                    | "kong-request-id"
+            ))
+}
+
+/// Removes `names`, and what `Connection` lists.
+fn take_out(headers: &mut HeaderMap, mut names: Names) {
+    if names.contains(&CONNECTION) {
+        let listed = headers.get_all(CONNECTION).iter().flat_map(tokens);
+        let listed: Names = listed.filter_map(|token| token.parse().ok()).filter(|name| may_be_listed(name)).collect();
+        names.extend(listed);
+    }
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// What says where a message ends, or whom it is for, is not the sender's to take away.
+fn may_be_listed(name: &HeaderName) -> bool {
+    !matches!(*name, CONTENT_LENGTH | TRANSFER_ENCODING | HOST)
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// One way to tell where the answer ends. The engine reads what is ambiguous in the right order, but leaves it in
+/// the map for the next reader to get wrong.
+fn settle_length(headers: &mut HeaderMap, exact: Option<u64>, bodiless: bool) -> Result<(), Failure> {
+    if let Some(encoding) = headers.get(TRANSFER_ENCODING) {
+        let chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !chunked || headers.get_all(TRANSFER_ENCODING).iter().nth(1).is_some() {
+            return Err(Failure::BadUpstreamResponse);
+        }
+        headers.remove(CONTENT_LENGTH);
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let plain = match (lengths.next(), lengths.next()) {
+        (None, _) => true,
+        (Some(one), None) => one.as_bytes().iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if !plain {
+        headers.remove(CONTENT_LENGTH);
+        headers.extend(exact.filter(|_| !bodiless).map(|exact| (CONTENT_LENGTH, HeaderValue::from(exact))));
+    }
+    Ok(())
+}
+
+/// Nearly all latencies are small, and then need no allocation.
+fn milliseconds(duration: Duration) -> HeaderValue {
+    const SMALL: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let milliseconds = duration.as_millis();
+    match usize::try_from(milliseconds).ok().and_then(|small| SMALL.get(small)) {
+        Some(small) => HeaderValue::from_static(small),
+        None => HeaderValue::from(u64::try_from(milliseconds).unwrap_or(u64::MAX)),
+    }
+}

@@ -1,0 +1,194 @@
+//! The listener: the only file that knows how the HTTP engine accepts and serves connections.
+
+use crate::core::Core;
+use crate::request;
+use crate::stream::Watch;
+use http::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use portcullis_model::plan::Protocol;
+use socket2::{Domain, Socket, Type};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+use std::io;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+/// Connections that wait to be accepted, per socket.
+const BACKLOG: i32 = 1024;
+/// How long to wait when the system gives no more connections, most likely for want of file descriptors.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// What the workers are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stop {
+    Not,
+    /// No more connections; requests in flight may end within this time.
+    Drain(Duration),
+}
+
+/// One address, bound once per worker.
+pub(crate) struct Bound {
+    pub(crate) address: SocketAddr,
+    pub(crate) sockets: Vec<TcpListener>,
+}
+
+/// What is known of a client before it has said anything. One per connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) peer: IpAddr,
+    pub(crate) peer_header: HeaderValue,
+    /// The port it came to.
+    pub(crate) port_header: HeaderValue,
+    pub(crate) protocol: Protocol,
+    pub(crate) watch: Rc<Watch>,
+}
+
+/// Binds `address` once per worker; the system spreads connections over them. That also lets two processes listen on
+/// one port without either noticing, so it is first bound without sharing.
+pub(crate) fn bind(mut address: SocketAddr, workers: usize) -> io::Result<Bound> {
+    if address.port() != 0 {
+        drop(socket(address, false)?);
+    }
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 0..workers {
+        let socket = socket(address, true)?;
+        address = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(Bound { address, sockets })
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A worker's life: accepts, ticks, and ends when it is told to and its connections have ended.
+pub(crate) async fn run(core: Rc<Core>, listeners: Vec<TcpListener>, mut stop: watch::Receiver<Stop>) {
+    let ticking = tokio::task::spawn_local(tick(core.clone()));
+    let accepting: Vec<_> =
+        listeners.into_iter().map(|listener| tokio::task::spawn_local(accept(core.clone(), listener))).collect();
+    // An error says that the handle is gone.
+    let _ = stop.wait_for(|stop| matches!(stop, Stop::Drain(_))).await;
+    let limit = match *stop.borrow() {
+        Stop::Drain(limit) => limit,
+        Stop::Not => Duration::ZERO,
+    };
+    for task in accepting {
+        task.abort();
+    }
+    core.draining.set(true);
+    core.watches.wake_all();
+    let _ = timeout(limit, core.no_connections()).await;
+    ticking.abort();
+}
+
+async fn tick(core: Rc<Core>) {
+    let mut ticks = interval(core.limits().tick.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        core.tick();
+    }
+}
+
+async fn accept(core: Rc<Core>, listener: TcpListener) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be used"),
+    };
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => open(&core, socket, peer),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+fn open(core: &Rc<Core>, socket: TcpStream, peer: SocketAddr) {
+    let Some(seat) = Seat::take(core) else {
+        return tracing::warn!("a connection is closed: there are as many as the limit allows");
+    };
+    let Ok(local) = socket.local_addr() else {
+        return;
+    };
+    // Only a socket that is gone already refuses it.
+    let _ = socket.set_nodelay(true);
+    tokio::task::spawn_local(serve(core.clone(), socket, peer, local, seat));
+}
+
+/// Serves one connection to its end.
+async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: SocketAddr, _seat: Seat) {
+    let limits = core.limits();
+    let (io, watch) = core.watches.watch(socket);
+    watch.read_within(limits.header_timeout);
+    watch.limit_writes(limits.client_read_idle);
+    let mut engine = http1::Builder::new();
+    engine
+        .max_buf_size(limits.max_head_bytes.max(8 * 1024))
+        // The watch has this limit, without a timer per request.
+        .header_read_timeout(None)
+        .auto_date_header(false);
+    let peer = peer.ip().to_canonical();
+    let client = Rc::new(Client {
+        peer,
+        peer_header: HeaderValue::try_from(peer.to_string()).unwrap_or_else(|_| HeaderValue::from_static("")),
+        port_header: HeaderValue::from(local.port()),
+        protocol: Protocol::Http,
+        watch,
+    });
+    let service = service_fn(|request| {
+        let (core, client) = (core.clone(), client.clone());
+        async move { Ok::<_, Infallible>(request::handle(&core, &client, request).await) }
+    });
+    let mut connection = pin!(engine.serve_connection(io, service));
+    let mut told = false;
+    let ended = poll_fn(|cx| -> Poll<hyper::Result<()>> {
+        if core.draining.get() && !told {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke off");
+    }
+}
+
+/// A place among the connections that are allowed.
+struct Seat(Rc<Core>);
+
+impl Seat {
+    fn take(core: &Rc<Core>) -> Option<Self> {
+        let taken = core.shared.connections.fetch_add(1, Ordering::Relaxed);
+        core.connections.set(core.connections.get() + 1);
+        let seat = Self(core.clone());
+        (taken < core.limits().max_connections).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.connection_closed.notify_waiters();
+    }
+}

@@ -1,0 +1,94 @@
+//! THE FIRST TRUNK: one request, from its head to its log line, in the order in which things happen.
+
+use crate::core::Core;
+use crate::decide::{Decision, Found, decide};
+use crate::head::{BadHead, Head};
+use crate::headers::{self, Latency};
+use crate::listener::Client;
+use crate::render::Failure;
+use crate::scope::{Answer, Body, Scope};
+use crate::snapshot::Snapshot;
+use crate::upstream::{self, Upload};
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use std::mem;
+use std::rc::Rc;
+
+/// Answers one request. Whatever happens, there is an answer; only a client that leaves gets none.
+pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Request<Incoming>) -> Response<Body> {
+    // One immutable view for as long as it takes to answer: a reload in between changes nothing half-way.
+    let snapshot = core.snapshot();
+    let (parts, body) = request.into_parts();
+    // The client has had its say; from here on it may only be late with its body.
+    client.watch.read_freely();
+    let mut upload = Upload::new(body, &client.watch, core.limits().body_idle);
+    // What is needed after the head has moved on. Counts and logs when it is dropped, so from here on nobody is
+    // forgotten, not even a client that leaves.
+    let mut scope = Scope::open(core, client, &parts);
+    let mut answer = match Head::read(parts, client.protocol, client.peer) {
+        // Before anything is decided by a head that another server might read otherwise.
+        Err(bad) => refuse_head(&bad, &mut upload, &mut scope),
+        Ok(mut head) => {
+            scope.note(&head);
+            // Other doors ask exactly this.
+            match decide(&snapshot, &mut head, &mut scope.cx, &mut scope.endpoint).await {
+                Decision::Forward(found) => {
+                    let forwarded = forward(&snapshot, found, head, upload.take(), &mut scope).await;
+                    forwarded.unwrap_or_else(|failure| scope.failure(&failure))
+                }
+                Decision::Answer(answer) => scope.answer(*answer),
+                Decision::Refuse(refusal) => scope.refusal(&refusal),
+                Decision::Fail(failure) => scope.failure(&failure),
+            }
+        }
+    };
+    // Also on refusals: what a step says about answers (CORS) holds for every answer.
+    headers::apply(answer.headers_mut(), mem::take(&mut scope.cx.response));
+    // A body that nobody read must not become the next request (S-41).
+    if let Some(upload) = upload
+        && !scope.expects_continue
+    {
+        tokio::task::spawn_local(upload.drain(core.limits().drain_body_bytes));
+    }
+    // The scope lives as long as the answer's body.
+    scope.close_with(answer)
+}
+
+/// To the upstream and back.
+async fn forward(
+    snapshot: &Snapshot,
+    found: Found,
+    head: Head,
+    upload: Option<Box<Upload>>,
+    scope: &mut Scope,
+) -> Result<Response<Answer>, Failure> {
+    let lane = &snapshot.lanes[found.endpoint];
+    let (Some(origin), Some(service)) = (&lane.origin, &lane.route.service) else {
+        return Err(Failure::NoService);
+    };
+    let (core, client) = (scope.core.clone(), scope.client.clone());
+    let version = head.version;
+    let edits = mem::take(&mut scope.cx.edits);
+    let request = headers::outgoing(head, found, lane, origin, edits, upload, &client, scope.id)?;
+    let sent = core.clock.read();
+    scope.sent = Some(sent);
+    let mut answer = upstream::send(&core, origin, service, &client.watch, request).await?;
+    let answered = core.clock.read();
+    headers::incoming(&mut answer, scope.is_head)?;
+    let latency = Latency { proxy: sent - scope.started, upstream: answered - sent };
+    headers::mark_proxied(answer.headers_mut(), version, scope.id, latency);
+    Ok(answer.map(Answer::Relay))
+}
+
+/// The connection ends with this answer: where the next request would begin may be in doubt.
+fn refuse_head(bad: &BadHead, upload: &mut Option<Box<Upload>>, scope: &mut Scope) -> Response<Answer> {
+    tracing::debug!(reason = %bad, "a request is refused by its head");
+    *upload = None;
+    let failure = match bad {
+        BadHead::Method => Failure::MethodNotAllowed,
+        BadHead::Host | BadHead::TransferEncoding | BadHead::Target(_) => Failure::BadRequest,
+    };
+    let mut answer = scope.failure(&failure);
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}

@@ -1,0 +1,158 @@
+//! What a request carries beyond its [`Context`]: whom to answer and how, and what will be counted and logged.
+//!
+//! A scope is opened when a head has arrived and lives until the answer's last byte has been handed over, inside
+//! the answer's body. Its end counts and logs the request, whichever way it ends.
+
+use crate::core::Core;
+use crate::head::Head;
+use crate::headers::{self, Latency};
+use crate::ids::RequestId;
+use crate::listener::Client;
+use crate::render::{self, Asked, Failure, To};
+use crate::upstream::Relay;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
+use portcullis_plugins::{Context, Refusal};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{self, Poll};
+use std::time::Instant;
+
+/// One request, from its head to the end of its answer.
+pub(crate) struct Scope {
+    pub(crate) core: Rc<Core>,
+    pub(crate) client: Rc<Client>,
+    pub(crate) id: RequestId,
+    pub(crate) cx: Context,
+    pub(crate) is_head: bool,
+    /// The client waits to be told before it sends its body.
+    pub(crate) expects_continue: bool,
+    pub(crate) started: Instant,
+    /// When it went to the upstream.
+    pub(crate) sent: Option<Instant>,
+    /// Place of its route in the snapshot it began with.
+    pub(crate) endpoint: Option<usize>,
+    version: Version,
+    asked: Asked,
+    status: Option<StatusCode>,
+    bytes: u64,
+}
+
+impl Scope {
+    /// Boxed, since it moves from the handler into the answer.
+    pub(crate) fn open(core: &Rc<Core>, client: &Rc<Client>, parts: &Parts) -> Box<Self> {
+        Box::new(Self {
+            core: core.clone(),
+            client: client.clone(),
+            id: core.ids.next(),
+            cx: Context::default(),
+            is_head: parts.method == Method::HEAD,
+            expects_continue: parts.headers.contains_key(header::EXPECT),
+            started: core.clock.read(),
+            sent: None,
+            endpoint: None,
+            version: parts.version,
+            asked: Asked::of(&parts.method, &parts.headers),
+            status: None,
+            bytes: 0,
+        })
+    }
+
+    /// Keeps what the log line needs of the head.
+    pub(crate) fn note(&mut self, _head: &Head) {}
+
+    /// A step's own answer.
+    pub(crate) fn answer(&self, answer: Response<Bytes>) -> Response<Answer> {
+        let mut answer = answer.map(Answer::Whole);
+        answer.headers_mut().insert(render::REQUEST_ID, self.id.to_header());
+        answer
+    }
+
+    /// A step's refusal, as HTTP.
+    pub(crate) fn refusal(&self, refusal: &Refusal) -> Response<Answer> {
+        render::refusal(refusal, self.to()).map(Answer::Whole)
+    }
+
+    /// The gateway's own failure, as HTTP.
+    pub(crate) fn failure(&self, failure: &Failure) -> Response<Answer> {
+        let mut answer = render::failure(failure, self.to()).map(Answer::Whole);
+        if let Some(sent) = self.sent.filter(|_| failure.is_proxied()) {
+            let latency = Latency { proxy: sent - self.started, upstream: self.core.clock.read() - sent };
+            headers::mark_proxied(answer.headers_mut(), self.version, self.id, latency);
+        }
+        answer
+    }
+
+    fn to(&self) -> To<'_> {
+        To { asked: &self.asked, request_id: self.id.as_str(), elapsed: self.core.clock.read() - self.started }
+    }
+
+    /// Moves into the answer's body.
+    pub(crate) fn close_with(mut self: Box<Self>, answer: Response<Answer>) -> Response<Body> {
+        self.status = Some(answer.status());
+        answer.map(|answer| Body { answer, scope: self })
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        let limits = self.core.limits();
+        self.client.watch.rest(limits.keep_alive_idle, limits.header_timeout);
+    }
+}
+
+/// The bytes of an answer: made here, or on their way from an upstream.
+pub(crate) enum Answer {
+    Whole(Bytes),
+    Relay(Relay),
+}
+
+/// An answer's body and the scope that ends with it.
+pub(crate) struct Body {
+    answer: Answer,
+    scope: Box<Scope>,
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = match &mut self.answer {
+            Answer::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Answer::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Answer::Relay(relay) => Pin::new(relay).poll_frame(cx),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.scope.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.answer {
+            Answer::Whole(bytes) => bytes.is_empty(),
+            Answer::Relay(relay) => relay.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.answer {
+            Answer::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Answer::Relay(relay) => relay.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Answer::Relay(relay) = &mut self.answer {
+            relay.close(&self.scope.core.pools);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! A plan, compiled: what the workers run. Immutable; a change makes a new one, which takes over what did not change.
+
+use crate::core::Shared;
+use crate::router::Router;
+use crate::telemetry::RouteMetrics;
+use crate::upstream::origin::Origin;
+pub(crate) use crate::upstream::origin::Origins;
+use portcullis_model::plan::{Candidate, Consumers, Plan, PluginConfig, Route, Service};
+use portcullis_model::problem::{Path, Problems, Segment};
+use portcullis_plugins::registry::Build;
+use portcullis_plugins::{Plugin, fold};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+use uuid::Uuid;
+
+/// One configuration, ready to run.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub revision: u64,
+    pub router: Router,
+    /// By place in the plan's endpoints, which is what the router finds.
+    pub lanes: Vec<Arc<Lane>>,
+    pub consumers: Arc<Consumers>,
+    instances: HashMap<Uuid, Arc<Instance>>,
+}
+
+/// A route with what is needed to run it. Endpoints of one route share it.
+#[derive(Debug)]
+pub struct Lane {
+    pub route: Arc<Route>,
+    pub steps: Vec<Step>,
+    /// Where the route's service is; `None` without a service.
+    pub origin: Option<Arc<Origin>>,
+    /// Whether the fixed reserved names are removed (D17: not where no plugin guards the route and the settings let
+    /// them pass).
+    pub removes_reserved: bool,
+    /// Folded names beyond the fixed ones that the plugins of this route set.
+    pub owned: Vec<Box<str>>,
+    pub metrics: RouteMetrics,
+}
+
+/// One step of a route.
+#[derive(Debug)]
+pub struct Step {
+    pub candidates: Vec<Options>,
+}
+
+/// Where a step's configuration may come from.
+#[derive(Debug)]
+pub enum Options {
+    Any(Arc<Instance>),
+    ByConsumer(Arc<ByConsumer>),
+}
+
+/// One instance per consumer, shared by all routes that it counts for.
+#[derive(Debug)]
+pub struct ByConsumer {
+    pub of: HashMap<Uuid, Arc<Instance>>,
+    owned: HashSet<Box<str>>,
+}
+
+/// A plugin that has been built from its configuration.
+#[derive(Debug)]
+pub struct Instance {
+    pub config: Arc<PluginConfig>,
+    pub plugin: Arc<dyn Plugin>,
+    /// Folded, without the fixed reserved names.
+    owned: Vec<Box<str>>,
+}
+
+/// What one load changed, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub services: Change,
+    pub routes: Change,
+    pub consumers: Change,
+    pub plugins: Change,
+}
+
+/// How many of one kind came, changed and went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Change {
+    pub added: usize,
+    pub changed: usize,
+    pub removed: usize,
+}
+
+impl Snapshot {
+    /// What serves before the first configuration: nothing matches.
+    pub(crate) fn empty() -> Self {
+        Self {
+            revision: 0,
+            router: Router::empty(),
+            lanes: Vec::new(),
+            consumers: Arc::default(),
+            instances: HashMap::new(),
+        }
+    }
+
+    /// What is different from `previous`. Consumers are compared by their number alone when they differ: a million
+    /// of them are held once, without a second copy to compare with one by one.
+    pub fn changes_since(&self, previous: &Snapshot) -> Changes {
+        let by_id = |id: &Uuid, a: &Arc<Instance>| (*id, a.config.clone());
+        Changes {
+            services: compare(services(self), services(previous), |a, b| a == b),
+            routes: compare(routes(self), routes(previous), |a, b| a == b),
+            consumers: compare_consumers(&self.consumers, &previous.consumers),
+            plugins: compare(
+                self.instances.iter().map(|(id, a)| by_id(id, a)).collect(),
+                previous.instances.iter().map(|(id, a)| by_id(id, a)).collect(),
+                |a, b| means_the_same(a, b),
+            ),
+        }
+    }
+}
+
+/// Compiles `plan`. Everything that is wrong is said at once, and nothing of it runs then.
+pub(crate) fn compile(
+    plan: Plan,
+    build: &dyn Build,
+    previous: &Snapshot,
+    shared: &Shared,
+) -> Result<Snapshot, Problems> {
+    let mut problems = Problems::new();
+    let router = match Router::compile(&plan.endpoints) {
+        Ok(router) => Some(router),
+        Err(found) => {
+            problems.0.extend(found.0);
+            None
+        }
+    };
+    let mut compiler = Compiler {
+        build,
+        previous,
+        shared,
+        problems,
+        instances: HashMap::new(),
+        by_consumer: HashMap::new(),
+        lanes: HashMap::new(),
+    };
+    let lanes = plan.endpoints.iter().map(|endpoint| compiler.lane(&endpoint.route)).collect();
+    let Compiler { problems, instances, .. } = compiler;
+    match router {
+        Some(router) if !problems.has_errors() => Ok(Snapshot {
+            revision: previous.revision + 1,
+            router,
+            lanes,
+            consumers: plan.consumers,
+            instances: instances.into_iter().filter_map(|(id, instance)| Some((id, instance?))).collect(),
+        }),
+        _ => Err(problems),
+    }
+}
+
+struct Compiler<'a> {
+    build: &'a dyn Build,
+    previous: &'a Snapshot,
+    shared: &'a Shared,
+    problems: Problems,
+    /// `None`: it could not be built, which has been said.
+    instances: HashMap<Uuid, Option<Arc<Instance>>>,
+    /// By address of the plan's map.
+    by_consumer: HashMap<*const BTreeMap<Uuid, Arc<PluginConfig>>, Arc<ByConsumer>>,
+    /// By address of the plan's route.
+    lanes: HashMap<*const Route, Arc<Lane>>,
+}
+
+impl Compiler<'_> {
+    fn lane(&mut self, route: &Arc<Route>) -> Arc<Lane> {
+        if let Some(lane) = self.lanes.get(&Arc::as_ptr(route)) {
+            return lane.clone();
+        }
+        let steps: Vec<Step> = route.steps.iter().map(|step| self.step(&step.candidates)).collect();
+        let mut owned: Vec<Box<str>> = steps.iter().flat_map(|step| &step.candidates).flat_map(Options::owned).collect();
+        owned.sort_unstable();
+        owned.dedup();
+        let lane = Arc::new(Lane {
+            origin: route.service.as_ref().and_then(|service| self.origin(service)),
+            removes_reserved: !steps.is_empty() || !self.shared.settings.unguarded_identity_headers,
+            metrics: self.shared.metrics.route(route),
+            route: route.clone(),
+            steps,
+            owned,
+        });
+        self.lanes.insert(Arc::as_ptr(route), lane.clone());
+        lane
+    }
+
+    fn step(&mut self, candidates: &[Candidate]) -> Step {
+        let candidates = candidates
+            .iter()
+            .filter_map(|candidate| match candidate {
+                Candidate::Any(config) => self.instance(config).map(Options::Any),
+                Candidate::ByConsumer(configs) => Some(Options::ByConsumer(self.by_consumer(configs))),
+            })
+            .collect();
+        Step { candidates }
+    }
+
+    fn by_consumer(&mut self, configs: &Arc<BTreeMap<Uuid, Arc<PluginConfig>>>) -> Arc<ByConsumer> {
+        if let Some(known) = self.by_consumer.get(&Arc::as_ptr(configs)) {
+            return known.clone();
+        }
+        let of: HashMap<_, _> =
+            configs.iter().filter_map(|(id, config)| Some((*id, self.instance(config)?))).collect();
+        let owned = of.values().flat_map(|instance| instance.owned.iter().cloned()).collect();
+        let by_consumer = Arc::new(ByConsumer { of, owned });
+        self.by_consumer.insert(Arc::as_ptr(configs), by_consumer.clone());
+        by_consumer
+    }
+
+    /// Builds an instance once per configuration, or takes over that of the previous snapshot.
+    fn instance(&mut self, config: &Arc<PluginConfig>) -> Option<Arc<Instance>> {
+        if let Some(known) = self.instances.get(&config.id) {
+            return known.clone();
+        }
+        let instance = match self.previous.instances.get(&config.id) {
+            Some(known) if means_the_same(&known.config, config) => Some(known.clone()),
+            _ => match self.build.build(config) {
+                Ok(plugin) => Some(Arc::new(Instance::new(config.clone(), plugin))),
+                Err(found) => {
+                    self.problems.extend_below(&path_of(&config.origin).key("config"), found);
+                    None
+                }
+            },
+        };
+        self.instances.insert(config.id, instance.clone());
+        instance
+    }
+
+    fn origin(&mut self, service: &Service) -> Option<Arc<Origin>> {
+        let mut origins = self.shared.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        match origins.intern(service) {
+            Ok(origin) => Some(origin),
+            Err(bad) => {
+                let name = service.name.clone().unwrap_or_else(|| service.id.to_string());
+                self.problems.error(Path::root().key("services").key(name).key("host"), bad.to_string());
+                None
+            }
+        }
+    }
+}
+
+impl Instance {
+    fn new(config: Arc<PluginConfig>, plugin: Arc<dyn Plugin>) -> Self {
+        let owned = plugin.owned_headers().iter().map(|name| fold::fold(name)).filter(|name| !fold::is_reserved(name));
+        let owned = owned.map(Into::into).collect();
+        Self { config, plugin, owned }
+    }
+}
+
+impl Options {
+    fn owned(&self) -> Vec<Box<str>> {
+        match self {
+            Options::Any(instance) => instance.owned.clone(),
+            Options::ByConsumer(instances) => instances.owned.iter().cloned().collect(),
+        }
+    }
+}
+
+/// Where a configuration was written does not change what it means.
+fn means_the_same(a: &PluginConfig, b: &PluginConfig) -> bool {
+    (a.id, &a.plugin, &a.when, &a.config) == (b.id, &b.plugin, &b.when, &b.config)
+}
+
+/// `services[0].plugins[1]`, taken apart again.
+fn path_of(origin: &str) -> Path {
+    let mut path = Path::root();
+    for part in origin.split('.').filter(|part| !part.is_empty()) {
+        let (key, indexes) = part.split_once('[').unwrap_or((part, ""));
+        path.0.push(Segment::Key(key.to_owned()));
+        let indexes = indexes.split('[').filter_map(|index| index.strip_suffix(']')?.parse().ok());
+        path.0.extend(indexes.map(Segment::Index));
+    }
+    path
+}
+
+fn routes(snapshot: &Snapshot) -> HashMap<Uuid, Arc<Route>> {
+    snapshot.lanes.iter().map(|lane| (lane.route.id, lane.route.clone())).collect()
+}
+
+fn services(snapshot: &Snapshot) -> HashMap<Uuid, Arc<Service>> {
+    let services = snapshot.lanes.iter().filter_map(|lane| lane.route.service.clone());
+    services.map(|service| (service.id, service)).collect()
+}
+
+fn compare<T>(new: HashMap<Uuid, T>, old: HashMap<Uuid, T>, same: impl Fn(&T, &T) -> bool) -> Change {
+    Change {
+        added: new.keys().filter(|id| !old.contains_key(id)).count(),
+        changed: new.iter().filter(|(id, a)| old.get(id).is_some_and(|b| !same(a, b))).count(),
+        removed: old.keys().filter(|id| !new.contains_key(id)).count(),
+    }
+}
+
+fn compare_consumers(new: &Arc<Consumers>, old: &Arc<Consumers>) -> Change {
+    if Arc::ptr_eq(new, old) || new == old {
+        return Change::default();
+    }
+    let (added, removed) = (new.len().saturating_sub(old.len()), old.len().saturating_sub(new.len()));
+    let changed = usize::from(added == 0 && removed == 0);
+    Change { added, changed, removed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_becomes_a_path_again() {
+        for origin in ["services[0].plugins[1]", "plugins[2]", "services[2].routes[0].plugins[10]"] {
+            assert_eq!(path_of(origin).to_string(), origin);
+            assert!(path_of(origin).0.iter().any(|segment| matches!(segment, Segment::Index(_))));
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Byte streams under time limits: what both sides of the proxy read from and write to.
+//!
+//! A timer per request and direction would cost more than the rest of a request's bookkeeping. Instead every
+//! stream notes in a [`Watch`] until when its next read or write must have made progress, and the worker's tick
+//! looks at all of them. A stream that is late is woken and answers with [`io::ErrorKind::TimedOut`], so a time limit
+//! is an I/O error like any other to the engine above. Limits are as exact as the tick.
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A moment that never comes.
+const NEVER: u64 = u64::MAX;
+
+/// The worker's coarse clock: milliseconds since the worker began, read often and set by whoever has just asked the
+/// system.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    began: Instant,
+    now: Cell<u64>,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self { began: Instant::now(), now: Cell::new(0) })
+    }
+
+    /// Asks the system, and keeps the answer for [`Clock::millis`].
+    pub(crate) fn read(&self) -> Instant {
+        let now = Instant::now();
+        self.now.set(millis(now.saturating_duration_since(self.began)));
+        now
+    }
+
+    /// The last answer of [`Clock::read`], at most a tick old.
+    pub(crate) fn coarse(&self) -> Instant {
+        self.began + Duration::from_millis(self.now.get())
+    }
+
+    fn millis(&self) -> u64 {
+        self.now.get()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(NEVER)
+}
+
+/// Until when a stream must have made progress, and whom to wake when it has not.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    clock: Rc<Clock>,
+    read_by: Cell<u64>,
+    /// Starts to count when a read has to wait; `NEVER`: reads may wait.
+    read_limit: Cell<u64>,
+    write_by: Cell<u64>,
+    write_limit: Cell<u64>,
+    /// Becomes the deadline when the next byte comes: a client that begins a head.
+    after_first_byte: Cell<Option<u64>>,
+    /// Reads are not expected while this side still waits for the other one's body.
+    uploading: Cell<bool>,
+    read_late: Cell<bool>,
+    write_late: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+    writer: RefCell<Option<Waker>>,
+}
+
+impl Watch {
+    fn new(clock: Rc<Clock>) -> Self {
+        Self {
+            clock,
+            read_by: Cell::new(NEVER),
+            read_limit: Cell::new(NEVER),
+            write_by: Cell::new(NEVER),
+            write_limit: Cell::new(NEVER),
+            after_first_byte: Cell::new(None),
+            uploading: Cell::new(false),
+            read_late: Cell::new(false),
+            write_late: Cell::new(false),
+            reader: RefCell::new(None),
+            writer: RefCell::new(None),
+        }
+    }
+
+    /// The next byte must have come after `limit` at the latest, however many come before it.
+    pub(crate) fn read_within(&self, limit: Duration) {
+        self.read_by.set(self.clock.millis().saturating_add(millis(limit)));
+    }
+
+    /// Rests: closed after `rest` without a byte; from the first byte on, `begun` is what remains.
+    pub(crate) fn rest(&self, rest: Duration, begun: Duration) {
+        self.read_limit.set(NEVER);
+        self.read_within(rest);
+        self.after_first_byte.set(Some(millis(begun)));
+    }
+
+    /// Reads may wait as long as they like.
+    pub(crate) fn read_freely(&self) {
+        self.read_by.set(NEVER);
+        self.read_limit.set(NEVER);
+        self.after_first_byte.set(None);
+    }
+
+    /// From now on no read may wait longer than `limit`.
+    pub(crate) fn limit_reads(&self, limit: Duration) {
+        self.read_by.set(NEVER);
+        self.read_limit.set(millis(limit));
+    }
+
+    /// Undoes [`Watch::limit_reads`], if it still counts.
+    pub(crate) fn unlimit_reads(&self) {
+        if self.read_limit.get() != NEVER {
+            self.read_freely();
+        }
+    }
+
+    /// From now on no write may wait longer than `limit`.
+    pub(crate) fn limit_writes(&self, limit: Duration) {
+        self.write_limit.set(millis(limit));
+    }
+
+    /// While true, a late read is nobody's fault: the peer has not been told everything yet.
+    pub(crate) fn uploading(&self, uploading: bool) {
+        if self.uploading.replace(uploading) && !uploading && self.read_by.get() != NEVER {
+            self.read_by.set(self.clock.millis().saturating_add(self.read_limit.get()));
+        }
+    }
+
+    /// Whether a limit has passed; stays so.
+    pub(crate) fn expired(&self) -> bool {
+        self.read_late.get() || self.write_late.get()
+    }
+
+    /// Wakes whoever reads here, so that it looks at the worker's state.
+    pub(crate) fn wake(&self) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    fn expire_if_late(&self) {
+        let now = self.clock.millis();
+        let read_late = now >= self.read_by.get() && !self.uploading.get() && !self.read_late.replace(true);
+        let write_late = now >= self.write_by.get() && !self.write_late.replace(true);
+        if read_late || write_late {
+            self.wake();
+        }
+    }
+
+    fn read_progressed(&self) {
+        match self.after_first_byte.take() {
+            Some(limit) => self.read_by.set(self.clock.millis().saturating_add(limit)),
+            None if self.read_limit.get() != NEVER => self.read_by.set(NEVER),
+            None => {}
+        }
+    }
+
+    fn read_waits(&self, cx: &Context<'_>) {
+        if self.read_by.get() == NEVER {
+            self.read_by.set(self.clock.millis().saturating_add(self.read_limit.get()));
+        }
+        keep_waker(&self.reader, cx);
+    }
+
+    fn write_progressed(&self) {
+        self.write_by.set(NEVER);
+        // What was just sent gives the peer its time to answer.
+        if self.read_limit.get() != NEVER && self.read_by.get() != NEVER {
+            self.read_by.set(self.clock.millis().saturating_add(self.read_limit.get()));
+        }
+    }
+
+    fn write_waits(&self, cx: &Context<'_>) {
+        if self.write_by.get() == NEVER {
+            self.write_by.set(self.clock.millis().saturating_add(self.write_limit.get()));
+        }
+        keep_waker(&self.writer, cx);
+    }
+}
+
+fn keep_waker(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
+    let mut slot = slot.borrow_mut();
+    match &mut *slot {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+/// Every watched stream of one worker.
+#[derive(Debug)]
+pub(crate) struct Watches {
+    clock: Rc<Clock>,
+    all: RefCell<Vec<Weak<Watch>>>,
+}
+
+impl Watches {
+    pub(crate) fn new(clock: Rc<Clock>) -> Self {
+        Self { clock, all: RefCell::new(Vec::new()) }
+    }
+
+    /// Puts `io` under watch, without limits yet.
+    pub(crate) fn watch<S>(&self, io: S) -> (Watched<S>, Rc<Watch>) {
+        let watch = Rc::new(Watch::new(self.clock.clone()));
+        self.all.borrow_mut().push(Rc::downgrade(&watch));
+        (Watched { io: TokioIo::new(io), watch: watch.clone() }, watch)
+    }
+
+    /// Wakes the streams that are late, and forgets those that are gone.
+    pub(crate) fn sweep(&self) {
+        self.all.borrow_mut().retain(|watch| match watch.upgrade() {
+            Some(watch) => {
+                watch.expire_if_late();
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Wakes every stream.
+    pub(crate) fn wake_all(&self) {
+        for watch in self.all.borrow().iter().filter_map(Weak::upgrade) {
+            watch.wake();
+        }
+    }
+}
+
+/// A stream and its watch.
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    io: TokioIo<S>,
+    watch: Rc<Watch>,
+}
+
+impl<S> Watched<S> {
+    /// A stream whose reads are late can still be written to: a client whose body stopped gets its answer.
+    fn late(&self, late: &Cell<bool>) -> Option<io::Error> {
+        (late.get() || self.watch.write_late.get()).then(|| io::ErrorKind::TimedOut.into())
+    }
+
+    fn wrote<T>(&self, outcome: Poll<io::Result<T>>, cx: &Context<'_>) -> Poll<io::Result<T>> {
+        match &outcome {
+            Poll::Ready(_) => self.watch.write_progressed(),
+            Poll::Pending => self.watch.write_waits(cx),
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncRead + Unpin> Read for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if let Some(late) = self.late(&self.watch.read_late) {
+            return Poll::Ready(Err(late));
+        }
+        let outcome = Pin::new(&mut self.io).poll_read(cx, buf);
+        match &outcome {
+            Poll::Ready(_) => self.watch.read_progressed(),
+            Poll::Pending => self.watch.read_waits(cx),
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Write for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(late) = self.late(&self.watch.write_late) {
+            return Poll::Ready(Err(late));
+        }
+        let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(outcome, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(late) = self.late(&self.watch.write_late) {
+            return Poll::Ready(Err(late));
+        }
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(outcome, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        if outcome.is_pending() {
+            self.watch.write_waits(cx);
+        }
+        outcome
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(late) = self.late(&self.watch.write_late) {
+            return Poll::Ready(Err(late));
+        }
+        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.wrote(outcome, cx)
+    }
+}

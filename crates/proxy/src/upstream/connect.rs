@@ -1,0 +1,162 @@
+//! New upstream connections: name, TCP, TLS.
+
+use super::link::Link;
+use super::origin::Origin;
+use crate::core::Core;
+use hyper::client::conn::http1;
+use portcullis_model::plan::Service;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Why there is no connection. Nothing of the request was sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoConnection {
+    /// The name has no address, or its server did not answer.
+    #[error("cannot resolve the host's name")]
+    Name(#[source] io::Error),
+    #[error("cannot connect")]
+    Tcp(#[source] io::Error),
+    /// Most likely a certificate that the public roots do not vouch for.
+    #[error("cannot agree on TLS")]
+    Tls(#[source] io::Error),
+    #[error("the engine refused the connection")]
+    Engine(#[source] hyper::Error),
+    #[error("connecting took too long")]
+    TimedOut,
+}
+
+/// How servers are verified: always, by the public roots that are compiled in, so that an image without a
+/// certificate store works.
+pub(crate) fn tls_config() -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Opens a connection: tries the addresses in the resolver's order, each once, at most one more than the service's
+/// retries (what could not connect was certainly not received), each for at most the connect limit.
+pub(super) async fn connect(core: &Core, origin: &Origin, service: &Service) -> Result<Box<Link>, NoConnection> {
+    let addresses = match timeout(service.connect_timeout, resolve(core, origin)).await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return Err(NoConnection::Name(error)),
+        Err(_) => return Err(NoConnection::TimedOut),
+    };
+    let mut outcome = NoConnection::Name(io::ErrorKind::NotFound.into());
+    for &address in addresses.iter().take(usize::from(service.retries) + 1) {
+        match timeout(service.connect_timeout, open(core, origin, address)).await {
+            Ok(Ok(link)) => return Ok(link),
+            Ok(Err(error)) => outcome = error,
+            Err(_) => outcome = NoConnection::TimedOut,
+        }
+    }
+    Err(outcome)
+}
+
+async fn open(core: &Core, origin: &Origin, address: SocketAddr) -> Result<Box<Link>, NoConnection> {
+    let tcp = TcpStream::connect(address).await.map_err(NoConnection::Tcp)?;
+    tcp.set_nodelay(true).map_err(NoConnection::Tcp)?;
+    let transport = match &origin.tls_name {
+        None => Transport::Plain(tcp),
+        Some(name) => Transport::Tls(Box::new(secure(&core.shared.tls, name, tcp).await.map_err(NoConnection::Tls)?)),
+    };
+    let (io, watch) = core.watches.watch(transport);
+    let engine = http1::Builder::new().handshake(io).await.map_err(NoConnection::Engine)?;
+    Ok(Link::new(origin.index, core.clock.coarse(), watch, engine))
+}
+
+async fn secure(
+    config: &Arc<rustls::ClientConfig>,
+    name: &ServerName<'static>,
+    tcp: TcpStream,
+) -> io::Result<TlsStream<TcpStream>> {
+    TlsConnector::from(config.clone()).connect(name.clone(), tcp).await
+}
+
+/// The addresses behind the origin's name, asked of the system and remembered for a short while.
+async fn resolve(core: &Core, origin: &Origin) -> io::Result<Rc<[SocketAddr]>> {
+    if let Ok(address) = origin.host.parse::<IpAddr>() {
+        return Ok(Rc::new([SocketAddr::new(address, origin.port)]));
+    }
+    if let Some(known) = core.pools.addresses(origin) {
+        return Ok(known);
+    }
+    let found: Rc<[SocketAddr]> = tokio::net::lookup_host((&*origin.host, origin.port)).await?.collect();
+    if found.is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    core.pools.keep_addresses(origin, found.clone());
+    Ok(found)
+}
+
+/// Bytes to and from an upstream.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Transport::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Transport::Tls(io) => Pin::new(&mut **io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Transport::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Transport::Tls(io) => Pin::new(&mut **io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Transport::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Transport::Tls(io) => Pin::new(&mut **io).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Transport::Plain(io) => io.is_write_vectored(),
+            Transport::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Transport::Plain(io) => Pin::new(io).poll_flush(cx),
+            Transport::Tls(io) => Pin::new(&mut **io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Transport::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Transport::Tls(io) => Pin::new(&mut **io).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! One upstream connection.
+//!
+//! A connection does nothing unless somebody polls it. For a request without a body, the task that waits for the
+//! answer does, which saves a task switch each way. A request with a body cannot have it so: when the upstream
+//! answers while the client still uploads, nobody might poll the one while waiting for the other (S-67). Then the
+//! connection becomes a task of its own, and comes back when the exchange is over.
+
+use super::body::Outbound;
+use super::connect::Transport;
+use crate::stream::{Watch, Watched};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Connection, SendRequest};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::task::AbortHandle;
+
+pub(crate) type Wire = Connection<Watched<Transport>, Outbound>;
+
+/// An upstream connection. Dropped, it is closed.
+pub(crate) struct Link {
+    pub(super) origin: usize,
+    pub(super) resting_since: Instant,
+    pub(super) watch: Rc<Watch>,
+    sender: SendRequest<Outbound>,
+    driver: Driver,
+}
+
+/// Who polls the connection.
+enum Driver {
+    Holder(Wire),
+    Task { wire: Rc<RefCell<Option<Wire>>>, task: AbortHandle },
+    /// It has ended.
+    Nobody,
+}
+
+impl Link {
+    pub(super) fn new(
+        origin: usize,
+        now: Instant,
+        watch: Rc<Watch>,
+        (sender, wire): (SendRequest<Outbound>, Wire),
+    ) -> Box<Self> {
+        Box::new(Self { origin, resting_since: now, watch, sender, driver: Driver::Holder(wire) })
+    }
+
+    /// Whether it is open and has nothing left to do.
+    pub(super) fn is_ready(&self) -> bool {
+        !matches!(self.driver, Driver::Nobody) && self.sender.is_ready()
+    }
+
+    /// Moves the connection on, if that is the holder's business.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Driver::Holder(wire) = &mut self.driver
+            && Pin::new(wire).poll(cx).is_ready()
+        {
+            self.driver = Driver::Nobody;
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer. An error that carries the request says that nothing of
+    /// it was sent.
+    #[expect(clippy::result_large_err, reason = "the request moves back without a box, so that it can be sent again")]
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Outbound>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Outbound>>> {
+        if request.body().is_upload() {
+            self.drive_by_task();
+        }
+        let mut answer = pin!(self.sender.try_send_request(request));
+        poll_fn(|cx| -> Poll<_> {
+            self.drive(cx);
+            answer.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// After the answer's end: back to the holder, if it can take another request.
+    pub(super) fn reclaim(mut self: Box<Self>) -> Option<Box<Self>> {
+        self.watch.read_freely();
+        if !self.is_ready() {
+            self.let_upload_end();
+            return None;
+        }
+        if let Driver::Task { wire, task } = &self.driver {
+            task.abort();
+            let wire = wire.take();
+            self.driver = wire.map_or(Driver::Nobody, Driver::Holder);
+        }
+        Some(self)
+    }
+
+    fn drive_by_task(&mut self) {
+        let driver = match std::mem::replace(&mut self.driver, Driver::Nobody) {
+            Driver::Holder(wire) => {
+                let wire = Rc::new(RefCell::new(Some(wire)));
+                let polled = wire.clone();
+                let task = tokio::task::spawn_local(poll_fn(move |cx| match &mut *polled.borrow_mut() {
+                    Some(wire) => Pin::new(wire).poll(cx).map(drop),
+                    None => Poll::Ready(()),
+                }));
+                Driver::Task { wire, task: task.abort_handle() }
+            }
+            other => other,
+        };
+        self.driver = driver;
+    }
+
+    /// The answer is complete, the upload is not: it goes on for as long as the upstream takes it, and the
+    /// connection ends with it.
+    fn let_upload_end(&mut self) {
+        if matches!(self.driver, Driver::Task { .. }) {
+            self.driver = Driver::Nobody;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Driver::Task { task, .. } = &self.driver {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The way to the upstream: addresses, connections and their pools, and the exchange of one request for one answer.
+//!
+//! There is no client library between this and a connection: a pool is a list that belongs to a worker, found by
+//! the number of the address, and a request moves into its connection without a copy.
+
+mod body;
+pub(crate) mod connect;
+mod link;
+pub(crate) mod origin;
+pub(crate) mod pool;
+mod relay;
+mod send;
+
+pub(crate) use body::{Outbound, Upload};
+pub(crate) use relay::Relay;
+pub(crate) use send::send;

@@ -1,0 +1,90 @@
+//! Unused upstream connections of one worker, by the number of their address.
+
+use super::link::Link;
+use super::origin::Origin;
+use crate::settings::Limits;
+use crate::stream::Clock;
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+/// How long the addresses behind a name are remembered. The system's resolver does not say how long they are good;
+/// 10 s is short enough to follow a change and long enough that a burst of new connections asks once.
+const NAMES_KEPT: Duration = Duration::from_secs(10);
+
+/// The pools of one worker.
+pub(crate) struct Pools {
+    idle: RefCell<Vec<Slot>>,
+    clock: Rc<Clock>,
+    limit: usize,
+    keep: Duration,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// The one used last is taken first, so that those that are too many grow old.
+    links: Vec<Box<Link>>,
+    addresses: Option<(Instant, Rc<[SocketAddr]>)>,
+}
+
+impl Pools {
+    pub(crate) fn new(limits: &Limits, clock: Rc<Clock>) -> Self {
+        Self {
+            idle: RefCell::default(),
+            clock,
+            limit: limits.upstream_idle_connections,
+            keep: limits.upstream_idle,
+        }
+    }
+
+    /// A connection that was open when last looked at.
+    pub(crate) fn take(&self, origin: &Origin) -> Option<Box<Link>> {
+        let mut idle = self.idle.borrow_mut();
+        let links = &mut idle.get_mut(origin.index)?.links;
+        std::iter::from_fn(|| links.pop()).find(|link| link.is_ready())
+    }
+
+    /// Keeps a connection that waits for a request; closes it when there are enough.
+    pub(crate) fn put(&self, mut link: Box<Link>) {
+        link.resting_since = self.clock.coarse();
+        let index = link.origin;
+        let mut idle = self.idle.borrow_mut();
+        let links = &mut slot(&mut idle, index).links;
+        if links.len() < self.limit {
+            links.push(link);
+        }
+    }
+
+    /// Closes those that nobody used for long, and notices those that the upstream has closed.
+    pub(crate) fn sweep(&self) {
+        let now = self.clock.coarse();
+        let mut cx = Context::from_waker(Waker::noop());
+        for slot in self.idle.borrow_mut().iter_mut() {
+            slot.links.retain_mut(|link| {
+                link.drive(&mut cx);
+                link.is_ready() && now.saturating_duration_since(link.resting_since) < self.keep
+            });
+        }
+    }
+
+    /// The addresses behind the origin's name, if they were asked for lately.
+    pub(crate) fn addresses(&self, origin: &Origin) -> Option<Rc<[SocketAddr]>> {
+        let idle = self.idle.borrow();
+        let (asked, addresses) = idle.get(origin.index)?.addresses.as_ref()?;
+        let fresh = self.clock.coarse().saturating_duration_since(*asked) < NAMES_KEPT;
+        fresh.then(|| addresses.clone())
+    }
+
+    pub(crate) fn keep_addresses(&self, origin: &Origin, addresses: Rc<[SocketAddr]>) {
+        slot(&mut self.idle.borrow_mut(), origin.index).addresses = Some((self.clock.coarse(), addresses));
+    }
+}
+
+fn slot(idle: &mut Vec<Slot>, index: usize) -> &mut Slot {
+    if idle.len() <= index {
+        idle.resize_with(index + 1, Slot::default);
+    }
+    &mut idle[index]
+}

@@ -1,0 +1,61 @@
+//! An upstream's body on its way to the client, with the connection it comes from.
+
+use super::link::Link;
+use super::pool::Pools;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// The body of an upstream's answer. It moves its connection on whenever it is polled.
+pub(crate) struct Relay {
+    incoming: Incoming,
+    complete: bool,
+    /// Gone once the exchange is over.
+    link: Option<Box<Link>>,
+}
+
+impl Relay {
+    pub(super) fn new(incoming: Incoming, link: Box<Link>) -> Self {
+        Self { complete: incoming.is_end_stream(), incoming, link: Some(link) }
+    }
+
+    /// The client has the answer's end, or has left: the connection goes back to its pool if the body is complete
+    /// and it can take another request, and is closed otherwise.
+    pub(crate) fn close(&mut self, pools: &Pools) {
+        if let Some(link) = self.link.take()
+            && self.complete
+            && let Some(link) = link.reclaim()
+        {
+            pools.put(link);
+        }
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(link) = &mut self.link {
+            link.drive(cx);
+        }
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.complete = match &polled {
+            // A body of known length is complete with its last byte: nobody asks for more.
+            Poll::Ready(Some(Ok(_))) => self.incoming.is_end_stream(),
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => false,
+        };
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
