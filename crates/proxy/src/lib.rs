@@ -1,4 +1,5 @@
 //! The data plane.
 
 pub mod render;
+pub mod router;
 pub mod target;

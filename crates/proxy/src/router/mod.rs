@@ -89,7 +89,7 @@ impl Router {
     /// Prepares the endpoints, in the order of the plan.
     ///
     /// Fails with everything that cannot be compiled: regular expressions (look-around and back references do not
-    /// exist here), header names. Problems are at the route's name or id: `routes.orders.paths`.
+    /// exist here, K-125), header names. Problems are at the route's name or id: `routes.orders.paths`.
     pub fn compile(endpoints: &[Endpoint]) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         let mut patterns = Patterns::default();
@@ -130,12 +130,6 @@ impl Router {
         });
         hosts.finish();
         Ok(Self { hosts, tries, buckets, patterns: patterns.into_inner(), conditions })
-    }
-
-    /// The router of no endpoints: nothing is found.
-    pub fn empty() -> Self {
-        let tries = Tries::build(Vec::new(), Hosts::default().len(), |_| 0);
-        Self { hosts: Hosts::default(), tries, buckets: Vec::new(), patterns: Vec::new(), conditions: Vec::new() }
     }
 
     /// The first endpoint of the plan that takes this request.
