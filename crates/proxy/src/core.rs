@@ -4,7 +4,7 @@ use crate::ids::Ids;
 use crate::settings::{Limits, Settings};
 use crate::snapshot::{Origins, Snapshot};
 use crate::stream::{Clock, Watches};
-use crate::telemetry::{AccessLog, CoreMetrics, Metrics};
+use crate::telemetry::{AccessLog, CoreMetrics, Metrics, RouteMetrics};
 use crate::upstream::pool::Pools;
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
@@ -33,8 +33,8 @@ impl Shared {
         Self {
             current: ArcSwap::from_pointee(Snapshot::empty()),
             revision: AtomicU64::new(0),
+            metrics: Metrics::new(settings.workers.max(1)),
             settings,
-            metrics: Metrics::new(),
             access_log,
             tls,
             connections: AtomicUsize::new(0),
@@ -55,17 +55,39 @@ impl Shared {
         let revision = snapshot.revision;
         self.current.store(snapshot);
         self.revision.store(revision, Ordering::Release);
+        self.metrics.live(revision);
     }
 }
 
 /// One worker's hold on a snapshot. Requests share it without touching the count that all workers share.
-pub(crate) struct View(Arc<Snapshot>);
+pub(crate) struct View {
+    snapshot: Arc<Snapshot>,
+    /// By endpoint, filled when first needed: what outlives a request's hold on the snapshot, shared without touching
+    /// a count of all workers either.
+    metrics: RefCell<Vec<Option<Rc<RouteMetrics>>>>,
+}
+
+impl View {
+    fn new(snapshot: Arc<Snapshot>) -> Rc<Self> {
+        Rc::new(Self { snapshot, metrics: RefCell::default() })
+    }
+
+    /// Where requests of this endpoint are counted.
+    pub(crate) fn metrics(&self, endpoint: usize) -> Option<Rc<RouteMetrics>> {
+        let lane = self.lanes.get(endpoint)?;
+        let mut metrics = self.metrics.borrow_mut();
+        if metrics.len() <= endpoint {
+            metrics.resize(endpoint + 1, None);
+        }
+        Some(metrics[endpoint].get_or_insert_with(|| Rc::new(lane.metrics.clone())).clone())
+    }
+}
 
 impl Deref for View {
     type Target = Snapshot;
 
     fn deref(&self) -> &Snapshot {
-        &self.0
+        &self.snapshot
     }
 }
 
@@ -96,7 +118,7 @@ impl Core {
             draining: Cell::new(false),
             connections: Cell::new(0),
             connection_closed: Notify::new(),
-            view: RefCell::new(Rc::new(View(shared.current()))),
+            view: RefCell::new(View::new(shared.current())),
             clock,
             shared,
         })
@@ -110,7 +132,7 @@ impl Core {
     pub(crate) fn snapshot(&self) -> Rc<View> {
         let mut view = self.view.borrow_mut();
         if view.revision != self.shared.revision() {
-            *view = Rc::new(View(self.shared.current()));
+            *view = View::new(self.shared.current());
         }
         view.clone()
     }

@@ -40,17 +40,19 @@ pub struct Found {
 /// Finds the route, removes forged names from the head, runs the steps. The route is said even when the answer is
 /// no, by `route`, for whoever counts.
 pub async fn decide(snapshot: &Snapshot, head: &mut Head, cx: &mut Context, route: &mut Option<usize>) -> Decision {
+    let Some(router) = &snapshot.router else {
+        return Decision::Fail(Failure::NotReady);
+    };
     // The router sees the head as the client sent it.
     let criteria = Criteria {
-        host: head.host(),
+        host: head.host_name(),
         port: head.port(),
         path: head.path(),
-        method: head.method.as_str(),
+        method: &head.method,
         headers: &head.headers,
     };
-    let Some(found) = snapshot.router.find(&criteria) else {
-        let nothing_yet = snapshot.revision == 0;
-        return Decision::Fail(if nothing_yet { Failure::NotReady } else { Failure::NoRoute });
+    let Some(found) = router.find(&criteria) else {
+        return Decision::Fail(Failure::NoRoute);
     };
     let found = Found { endpoint: found.endpoint, matched: found.matched };
     *route = Some(found.endpoint);

@@ -81,9 +81,18 @@ impl Head {
         self.host.name()
     }
 
-    /// The port in the client's `Host`.
-    pub fn port(&self) -> Option<u16> {
-        self.host.port
+    /// The host without the brackets of an IPv6 address.
+    pub fn host_name(&self) -> &str {
+        let host = self.host();
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port that the client asked for: its `Host`'s, or the protocol's own.
+    pub fn port(&self) -> u16 {
+        self.host.port.unwrap_or(match self.protocol {
+            Protocol::Http => 80,
+            Protocol::Https => 443,
+        })
     }
 
     /// The client's `Host`, whole.
@@ -200,7 +209,7 @@ mod tests {
     fn hosts() {
         let check = |value: &str, expected: Option<(&str, Option<u16>)>| {
             let head = read("/", Version::HTTP_11, &[("host", value)]);
-            let found = head.as_ref().ok().map(|head| (head.host(), head.port()));
+            let found = head.as_ref().ok().map(|head| (head.host(), head.host.port));
             assert_eq!(found, expected, "{value:?}");
         };
         check("a.example", Some(("a.example", None)));

@@ -180,6 +180,7 @@ impl Seat {
     fn take(core: &Rc<Core>) -> Option<Self> {
         let taken = core.shared.connections.fetch_add(1, Ordering::Relaxed);
         core.connections.set(core.connections.get() + 1);
+        core.metrics.connection_opened();
         let seat = Self(core.clone());
         (taken < core.limits().max_connections).then_some(seat)
     }
@@ -189,6 +190,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.0.shared.connections.fetch_sub(1, Ordering::Relaxed);
         self.0.connections.set(self.0.connections.get() - 1);
+        self.0.metrics.connection_closed();
         self.0.connection_closed.notify_waiters();
     }
 }

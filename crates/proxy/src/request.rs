@@ -31,7 +31,10 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
         Ok(mut head) => {
             scope.note(&head);
             // Other doors ask exactly this.
-            match decide(&snapshot, &mut head, &mut scope.cx, &mut scope.endpoint).await {
+            let mut endpoint = None;
+            let decision = decide(&snapshot, &mut head, &mut scope.cx, &mut endpoint).await;
+            scope.route = endpoint.and_then(|endpoint| snapshot.metrics(endpoint));
+            match decision {
                 Decision::Forward(found) => {
                     let forwarded = forward(&snapshot, found, head, upload.take(), &mut scope).await;
                     forwarded.unwrap_or_else(|failure| scope.failure(&failure))

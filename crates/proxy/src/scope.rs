@@ -9,11 +9,12 @@ use crate::headers::{self, Latency};
 use crate::ids::RequestId;
 use crate::listener::Client;
 use crate::render::{self, Asked, Failure, To};
+use crate::telemetry::RouteMetrics;
 use crate::upstream::Relay;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Version, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{Method, Response, StatusCode, Version, header};
+use http_body::{Frame, SizeHint};
 use portcullis_plugins::{Context, Refusal};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -32,13 +33,19 @@ pub(crate) struct Scope {
     pub(crate) started: Instant,
     /// When it went to the upstream.
     pub(crate) sent: Option<Instant>,
-    /// Place of its route in the snapshot it began with.
-    pub(crate) endpoint: Option<usize>,
+    /// Where it is counted, once it has a route.
+    pub(crate) route: Option<Rc<RouteMetrics>>,
     version: Version,
     asked: Asked,
     status: Option<StatusCode>,
     bytes: u64,
 }
+
+/// Counted for clients that left before they had an answer.
+const LEFT: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
 
 impl Scope {
     /// Boxed, since it moves from the handler into the answer.
@@ -52,7 +59,7 @@ impl Scope {
             expects_continue: parts.headers.contains_key(header::EXPECT),
             started: core.clock.read(),
             sent: None,
-            endpoint: None,
+            route: None,
             version: parts.version,
             asked: Asked::of(&parts.method, &parts.headers),
             status: None,
@@ -72,11 +79,13 @@ impl Scope {
 
     /// A step's refusal, as HTTP.
     pub(crate) fn refusal(&self, refusal: &Refusal) -> Response<Answer> {
+        self.core.metrics.refused(refusal.reason);
         render::refusal(refusal, self.to()).map(Answer::Whole)
     }
 
     /// The gateway's own failure, as HTTP.
     pub(crate) fn failure(&self, failure: &Failure) -> Response<Answer> {
+        self.core.metrics.failed(failure);
         let mut answer = render::failure(failure, self.to()).map(Answer::Whole);
         if let Some(sent) = self.sent.filter(|_| failure.is_proxied()) {
             let latency = Latency { proxy: sent - self.started, upstream: self.core.clock.read() - sent };
@@ -98,6 +107,9 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
+        // nginx's status for a client that did not wait.
+        let status = self.status.unwrap_or(LEFT);
+        self.core.metrics.answered(self.route.as_deref(), status, self.core.clock.read() - self.started);
         let limits = self.core.limits();
         self.client.watch.rest(limits.keep_alive_idle, limits.header_timeout);
     }

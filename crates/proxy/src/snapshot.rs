@@ -17,7 +17,8 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct Snapshot {
     pub revision: u64,
-    pub router: Router,
+    /// `None` before the first configuration.
+    pub router: Option<Router>,
     /// By place in the plan's endpoints, which is what the router finds.
     pub lanes: Vec<Arc<Lane>>,
     pub consumers: Arc<Consumers>,
@@ -90,7 +91,7 @@ impl Snapshot {
     pub(crate) fn empty() -> Self {
         Self {
             revision: 0,
-            router: Router::empty(),
+            router: None,
             lanes: Vec::new(),
             consumers: Arc::default(),
             instances: HashMap::new(),
@@ -143,7 +144,7 @@ pub(crate) fn compile(
     match router {
         Some(router) if !problems.has_errors() => Ok(Snapshot {
             revision: previous.revision + 1,
-            router,
+            router: Some(router),
             lanes,
             consumers: plan.consumers,
             instances: instances.into_iter().filter_map(|(id, instance)| Some((id, instance?))).collect(),
@@ -243,7 +244,8 @@ impl Compiler<'_> {
 
 impl Instance {
     fn new(config: Arc<PluginConfig>, plugin: Arc<dyn Plugin>) -> Self {
-        let owned = plugin.owned_headers().iter().map(|name| fold::fold(name)).filter(|name| !fold::is_reserved(name));
+        let names = plugin.owned_headers();
+        let owned = names.iter().map(|name| fold::fold(name)).filter(|name| !fold::is_reserved(name));
         let owned = owned.map(Into::into).collect();
         Self { config, plugin, owned }
     }
