@@ -3,3 +3,4 @@
 pub mod render;
 pub mod router;
 pub mod target;
+pub mod telemetry;

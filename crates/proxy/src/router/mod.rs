@@ -132,6 +132,12 @@ impl Router {
         Ok(Self { hosts, tries, buckets, patterns: patterns.into_inner(), conditions })
     }
 
+    /// The router of no endpoints: nothing is found.
+    pub fn empty() -> Self {
+        let tries = Tries::build(Vec::new(), Hosts::default().len(), |_| 0);
+        Self { hosts: Hosts::default(), tries, buckets: Vec::new(), patterns: Vec::new(), conditions: Vec::new() }
+    }
+
     /// The first endpoint of the plan that takes this request.
     pub fn find(&self, criteria: &Criteria<'_>) -> Option<Found> {
         let request = Request::new(criteria);
