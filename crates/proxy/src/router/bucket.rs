@@ -221,6 +221,12 @@ impl Grouped {
         let by_header = by_name.into_iter().map(|(name, by_value)| (name.clone(), by_value)).collect();
         Self { by_header, rest }
     }
+
+    /// How many are asked one after the other.
+    #[cfg(test)]
+    pub(super) fn rest_len(&self) -> usize {
+        self.rest.len()
+    }
 }
 
 impl Conditions {

@@ -46,8 +46,10 @@ impl Pattern {
     }
 
     fn compile(pattern: &str, hir: &Hir) -> Result<Self, BadPattern> {
-        let config =
-            meta::Config::new().which_captures(WhichCaptures::None).utf8_empty(false).nfa_size_limit(Some(SIZE_LIMIT));
+        let config = meta::Config::new()
+            .which_captures(WhichCaptures::Implicit)
+            .utf8_empty(false)
+            .nfa_size_limit(Some(SIZE_LIMIT));
         let built = meta::Regex::builder().configure(config).build_from_hir(hir);
         built.map(Self).map_err(|error| bad(pattern, &error))
     }
