@@ -89,12 +89,13 @@ impl Place {
         if self.methods & request.bit == 0 {
             return false;
         }
-        if !self.headers && !(self.other_methods && request.bit == OTHER) {
+        let by_name = self.other_methods && request.bit == OTHER;
+        if !by_name && !self.headers {
             return true;
         }
         let conditions = &conditions[self.endpoint()];
-        let method = request.bit != OTHER || !self.other_methods || conditions.methods.contains(request.method);
-        method && conditions.headers.iter().all(|header| header.values.agree(&header.name, request.headers))
+        (!by_name || conditions.methods.contains(request.method))
+            && conditions.headers.iter().all(|header| header.values.agree(&header.name, request.headers))
     }
 }
 
@@ -122,9 +123,12 @@ pub(super) enum Bucket {
 /// Many routes on one path that differ by the value of a header (one per tenant, say): looked up by that value.
 #[derive(Debug)]
 pub(super) struct Grouped {
-    by_header: Vec<(HeaderName, HashMap<Box<str>, Vec<Place>, RandomState>)>,
+    by_header: Vec<(HeaderName, ByValue)>,
     rest: Vec<Place>,
 }
+
+/// Keys in lower case.
+type ByValue = HashMap<Box<str>, Vec<Place>, RandomState>;
 
 /// Up to so many places are asked one after the other.
 const FEW: usize = 16;
@@ -201,7 +205,7 @@ impl Grouped {
         for (name, values) in places.iter().flat_map(|place| conditions[place.endpoint()].listed()) {
             distinct.entry(name).or_default().extend(values.iter().map(|value| &**value));
         }
-        let mut by_name: HashMap<&HeaderName, HashMap<Box<str>, Vec<Place>, RandomState>> = HashMap::new();
+        let mut by_name: HashMap<&HeaderName, ByValue> = HashMap::new();
         let mut rest = Vec::new();
         for place in &places {
             let headers = conditions[place.endpoint()].listed();

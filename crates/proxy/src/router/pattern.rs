@@ -4,8 +4,9 @@
 //! `\w` mean there what they mean to Kong's users, and the automata stay small. Matching is linear in the input
 //! whatever the expression; look-around and back references, which cannot be had for that, are refused at load.
 
-use regex_automata::meta::{self, Regex};
-use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::meta;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::Hir;
@@ -15,7 +16,12 @@ use std::collections::HashMap;
 
 /// A compiled expression.
 #[derive(Debug)]
-pub(super) struct Pattern(Regex);
+pub(super) enum Pattern {
+    /// All states are there: a look-up per byte, no scratch memory. For expressions of paths, as long as they stay
+    /// small, which nearly all do.
+    Table(Box<dense::DFA<Vec<u32>>>),
+    Any(meta::Regex),
+}
 
 /// An expression that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,33 +31,62 @@ pub(super) struct BadPattern {
     why: String,
 }
 
-/// Largest automaton that one expression may become: counted repetitions multiply, and the request path pays for
-/// their caches.
+/// Bytes that the automaton of one expression may take: counted repetitions multiply.
 const SIZE_LIMIT: usize = 2 << 20;
+/// Bytes up to which a [`Pattern::Table`] is made; some hundred states.
+const TABLE_LIMIT: usize = 64 << 10;
 
 impl Pattern {
     /// An expression that may match anywhere in a text.
     pub(super) fn anywhere(pattern: &str) -> Result<Self, BadPattern> {
-        Self::compile(pattern, &parse(pattern)?)
+        Self::any(pattern, &parse(pattern)?)
+    }
+
+    /// An expression that must match at the beginning of a text.
+    fn at_start(pattern: &str, hir: &Hir) -> Result<Self, BadPattern> {
+        Self::table(hir).map_or_else(|| Self::any(pattern, hir), Ok)
     }
 
     /// Length of what matches at the very beginning of `path`.
     pub(super) fn match_start(&self, path: &str) -> Option<usize> {
-        self.0.search_half(&Input::new(path).anchored(Anchored::Yes)).map(|found| found.offset())
+        let input = Input::new(path).anchored(Anchored::Yes);
+        let found = match self {
+            // It fails only where a table was made with bytes to give up at, which these are not.
+            Pattern::Table(table) => table.try_search_fwd(&input).ok()?,
+            Pattern::Any(regex) => regex.search_half(&input),
+        };
+        found.map(|found| found.offset())
     }
 
-    /// Whether it matches anywhere in `text`.
+    /// Whether it matches anywhere in `text`; asked of [`Pattern::anywhere`] alone.
     pub(super) fn is_in(&self, text: &[u8]) -> bool {
-        self.0.is_match(text)
+        match self {
+            Pattern::Table(table) => table.try_search_fwd(&Input::new(text)).is_ok_and(|found| found.is_some()),
+            Pattern::Any(regex) => regex.is_match(text),
+        }
     }
 
-    fn compile(pattern: &str, hir: &Hir) -> Result<Self, BadPattern> {
+    /// The whole automaton, if it is small enough.
+    fn table(hir: &Hir) -> Option<Self> {
+        let nfa =
+            thompson::Config::new().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(TABLE_LIMIT));
+        let nfa = thompson::Compiler::new().configure(nfa).build_from_hir(hir).ok()?;
+        let dfa = dense::Config::new()
+            .start_kind(StartKind::Anchored)
+            .dfa_size_limit(Some(TABLE_LIMIT))
+            .determinize_size_limit(Some(4 * TABLE_LIMIT));
+        let dfa = dense::Builder::new().configure(dfa).build_from_nfa(&nfa).ok()?;
+        Some(Pattern::Table(Box::new(dfa)))
+    }
+
+    fn any(pattern: &str, hir: &Hir) -> Result<Self, BadPattern> {
+        // Without the implicit group of the whole match, a search says nothing but no.
         let config = meta::Config::new()
             .which_captures(WhichCaptures::Implicit)
             .utf8_empty(false)
             .nfa_size_limit(Some(SIZE_LIMIT));
         let built = meta::Regex::builder().configure(config).build_from_hir(hir);
-        built.map(Self).map_err(|error| bad(pattern, &error))
+        built.map(Self::Any).map_err(|error| bad(pattern, &error))
     }
 }
 
@@ -71,7 +106,7 @@ impl Patterns {
         let hir = parse(pattern)?;
         let number = self.compiled.len() as u32;
         let literal = literal_prefix(&hir);
-        self.compiled.push(Pattern::compile(pattern, &hir)?);
+        self.compiled.push(Pattern::at_start(pattern, &hir)?);
         self.known.insert(pattern.to_owned(), (number, literal.clone()));
         Ok((number, literal.into()))
     }
@@ -83,9 +118,11 @@ impl Patterns {
 }
 
 fn parse(pattern: &str) -> Result<Hir, BadPattern> {
-    let read = |unicode| ParserBuilder::new().utf8(false).unicode(unicode).build().parse(pattern);
+    if let Ok(hir) = ParserBuilder::new().utf8(false).unicode(false).build().parse(pattern) {
+        return Ok(hir);
+    }
     // What needs Unicode (`\p{Greek}`) gets it.
-    read(false).or_else(|_| read(true)).map_err(|error| match error {
+    ParserBuilder::new().utf8(false).build().parse(pattern).map_err(|error| match error {
         regex_syntax::Error::Parse(error) => bad(pattern, error.kind()),
         regex_syntax::Error::Translate(error) => bad(pattern, error.kind()),
         error => bad(pattern, &error),

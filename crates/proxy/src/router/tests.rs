@@ -365,6 +365,7 @@ proptest! {
 /// `cargo test --release -p portcullis-proxy look_ups -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement, for a quiet machine and a release build"]
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
 fn look_ups_cost_the_same_in_a_large_plan() {
     for (name, per_endpoint, host, path) in [
         ("prefixes", "/svc-{}/v1", "h", "/svc-{}/v1/orders"),
