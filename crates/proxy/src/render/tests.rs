@@ -85,7 +85,7 @@ fn refusals_as_text_and_html() {
     assert_eq!(header(&html, "www-authenticate"), header(&plain, "www-authenticate"));
 }
 
-// K-120, K-122, K-123, K-124: status, text and default format of every failure.
+// The rows of kong.md 3.10: status, text and default format of every failure.
 #[test]
 fn failures_follow_the_table() {
     let proxied = "An invalid response was received from the upstream server";
@@ -135,6 +135,7 @@ fn failures_follow_the_table() {
         assert_eq!(header(&response, "x-kong-response-latency").is_none(), failed.is_proxied(), "{code}");
         assert!(response.headers().contains_key(DATE));
         assert_eq!(header(&response, "www-authenticate"), None);
+        assert_eq!(header(&response, "cache-control"), Some("no-store"), "{code}");
     }
     assert_eq!(Failure::COUNT, Failure::codes().count());
 }

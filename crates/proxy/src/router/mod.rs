@@ -89,7 +89,7 @@ impl Router {
     /// Prepares the endpoints, in the order of the plan.
     ///
     /// Fails with everything that cannot be compiled: regular expressions (look-around and back references do not
-    /// exist here, K-125), header names. Problems are at the route's name or id: `routes.orders.paths`.
+    /// exist here), header names. Problems are at the route's name or id: `routes.orders.paths`.
     pub fn compile(endpoints: &[Endpoint]) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         let mut patterns = Patterns::default();

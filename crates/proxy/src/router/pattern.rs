@@ -33,8 +33,8 @@ pub(super) struct BadPattern {
 
 /// Bytes that the automaton of one expression may take: counted repetitions multiply.
 const SIZE_LIMIT: usize = 2 << 20;
-/// Bytes up to which a [`Pattern::Table`] is made; some hundred states.
-const TABLE_LIMIT: usize = 64 << 10;
+/// Bytes up to which a [`Pattern::Table`] is made; a hundred states and more.
+const TABLE_LIMIT: usize = 16 << 10;
 
 impl Pattern {
     /// An expression that may match anywhere in a text.

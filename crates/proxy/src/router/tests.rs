@@ -241,7 +241,7 @@ fn headers() {
     );
 }
 
-// K-125, as far as it is the router's: a regular expression takes its place in the order like any path.
+// A regular expression takes its place in the order like any path.
 #[test]
 fn regular_expressions() {
     check(
@@ -277,7 +277,7 @@ fn of_several_paths_the_first_that_agrees_counts() {
     );
 }
 
-// K-125: what cannot be had in linear time is refused at load, all of it at once and by the route's name.
+// What cannot be had in linear time is refused at load, all of it at once and by the route's name.
 #[test]
 fn what_cannot_be_compiled_is_reported() {
     let bad = ["~/(?=x)", "~/(", r"~/(a)\1", "/ x-a:~*[", "~/a{1000}{1000}", "/fine"].map(endpoint);
@@ -320,6 +320,19 @@ fn crowds_at_one_place() {
     assert_eq!(grouped.rest_len(), 51, "what is never reached is not kept");
 }
 
+/// Prefixes of prefixes, and a path of the greatest length that passes all of them.
+#[test]
+fn a_deep_path_is_walked_once() {
+    let deep = "/ab".repeat(2700);
+    let endpoints: Vec<Endpoint> = (1..=900).rev().map(|depth| endpoint(&deep[..9 * depth])).collect();
+    let router = Router::compile(&endpoints).unwrap();
+    for (path, wanted) in [(&*deep, Some((0, 8100))), (&deep[..8099], Some((1, 8091))), ("/ab", None)] {
+        let asking = Asking { path: path.to_owned(), ..asking("GET h/") };
+        let found = router.find(&asking.criteria());
+        assert_eq!(found.map(|found| (found.endpoint, found.matched)), wanted, "{}", path.len());
+    }
+}
+
 fn parts(choices: &'static [&'static str], up_to: usize) -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(prop::sample::select(choices), 0..=up_to)
 }
@@ -347,7 +360,7 @@ fn any_request() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    // K-125, K-126, K-127, K-136: whatever the structure, the answer is that of the list.
+    // K-127, K-136: whatever the structure, the answer is that of the list.
     #[test]
     fn finds_what_the_list_says(
         endpoints in prop::collection::vec(any_endpoint(), 0..60),

@@ -1,7 +1,7 @@
 //! One JSON line per request, written by a thread of its own.
 //!
-//! A core puts its line into a shared buffer and goes on; the writer takes the buffer whole, every [`LINGER`] at most,
-//! so that a line costs a core neither a system call nor an allocation. When the file cannot keep up and the buffer is
+//! A core puts its line into a shared buffer and goes on; the writer takes the buffer whole, some
+//! times a second, so that a line costs a core neither a system call nor an allocation. When the file cannot keep up and the buffer is
 //! full, lines are dropped and counted: a slow disk slows no request.
 //!
 //! A line never holds the query of a request or anything else that a token may stand in.
