@@ -255,4 +255,5 @@ fn expected(kind: Kind) -> &'static str {
 }
 
 #[cfg(test)]
+#[path = "check_tests.rs"]
 mod tests;
