@@ -20,7 +20,7 @@ pub struct Node {
 }
 
 /// What a [`Node`] holds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Content {
     Null,
     Bool(bool),
@@ -30,6 +30,20 @@ pub enum Content {
     List(Vec<Node>),
     /// In the order of the text.
     Map(Vec<Member>),
+}
+
+impl fmt::Debug for Content {
+    /// Without texts, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Null => f.write_str("Null"),
+            Content::Bool(b) => write!(f, "Bool({b})"),
+            Content::Number(n) => write!(f, "Number({n})"),
+            Content::String(_) => f.write_str("String(..)"),
+            Content::List(list) => f.debug_list().entries(list).finish(),
+            Content::Map(map) => f.debug_list().entries(map).finish(),
+        }
+    }
 }
 
 /// One member of a map.

@@ -6,6 +6,7 @@ use crate::check::MUST_BE_NULL;
 use crate::schema::{Default, Element, Field, Rule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fmt;
 use uuid::Uuid;
 
 pub const TABLE: Table = Table { name: "plugins", key: "instance_name", fields: FIELDS, check: nothing_more };
@@ -37,7 +38,7 @@ const FIELDS: &[Field] = &[
 ];
 
 /// An instance that has passed its table, its configuration completed from the plugin's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plugin {
     pub id: Uuid,
     pub name: String,
@@ -54,4 +55,13 @@ pub struct Plugin {
     /// Where it was written: `services[0].plugins[1]`.
     #[serde(default)]
     pub origin: String,
+}
+
+impl fmt::Debug for Plugin {
+    /// Without the configuration, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Plugin");
+        shown.field("id", &self.id).field("name", &self.name).field("origin", &self.origin);
+        shown.finish_non_exhaustive()
+    }
 }
