@@ -255,5 +255,4 @@ fn expected(kind: Kind) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "check_tests.rs"]
 mod tests;

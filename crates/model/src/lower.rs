@@ -70,7 +70,7 @@ fn header(name: &str, values: &[String]) -> HeaderMatch {
         [one] => one.strip_prefix("~*").map(str::to_owned),
         _ => None,
     };
-    let values = if regex.is_some() { Vec::new() } else { values.iter().map(|v| v.to_lowercase()).collect() };
+    let values = if regex.is_some() { Vec::new() } else { values.iter().map(|v| v.to_ascii_lowercase()).collect() };
     HeaderMatch { name: name.to_ascii_lowercase(), values, regex }
 }
 

@@ -123,3 +123,61 @@ fn rewrite_texts(value: &mut Value, path: &Path, change: &mut impl FnMut(&str, &
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Element;
+    use serde_json::json;
+
+    const INNER: &[Field] = &[Field::string("password").secret(), Field::string("user")];
+    const TABLE: &[Field] = &[
+        Field::string("url"),
+        Field::string("key").secret(),
+        Field::map("headers").secret(),
+        Field::array("keys", Element::STRING).secret(),
+        Field::record("login", INNER),
+        Field::array("logins", Element { kind: ElementKind::Record(INNER), rules: &[] }),
+    ];
+
+    fn lookup(name: &str) -> Option<String> {
+        (name == "MY_KEY").then(|| "s3cret".to_owned())
+    }
+
+    fn everywhere(text: &str) -> Value {
+        json!({
+            "url": "u", "key": text, "headers": {"x": text}, "keys": [text, null],
+            "login": {"password": text, "user": "me"}, "logins": [{"password": text, "user": "me"}],
+        })
+    }
+
+    #[test]
+    fn references_are_resolved_in_secret_fields_alone() {
+        let found = resolve(TABLE, &everywhere("{vault://env/my-key}"), lookup).unwrap();
+        assert_eq!(found, everywhere("s3cret"));
+        assert_eq!(resolve(TABLE, &everywhere("as it is"), lookup).unwrap(), everywhere("as it is"));
+        let elsewhere = json!({"url": "{vault://env/my-key}"});
+        assert_eq!(resolve(TABLE, &elsewhere, lookup).unwrap(), elsewhere);
+    }
+
+    #[test]
+    fn one_that_cannot_be_resolved_is_refused_by_field() {
+        let config = json!({"key": "{vault://env/none}", "logins": [{"password": "{vault://hcv/x}"}]});
+        let problems = resolve(TABLE, &config, lookup).unwrap_err();
+        let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "key: could not find {vault://env/none}: the environment variable NONE is not set; set NONE, or write the secret itself",
+                "logins[0].password: vault 'hcv' is not supported; use {vault://env/my-name}",
+            ]
+        );
+    }
+
+    #[test]
+    fn masks_hide_secrets_and_show_references() {
+        assert_eq!(mask(TABLE, &everywhere("s3cret")), everywhere(MASK));
+        let references = everywhere("{vault://env/my-key}");
+        assert_eq!(mask(TABLE, &references), references);
+    }
+}

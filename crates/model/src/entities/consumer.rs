@@ -1,7 +1,7 @@
 //! Consumers: whom an authentication plugin may find behind a credential.
 
-use super::Table;
 use super::names::{CREATED_AT, ID, TAGS, UPDATED_AT};
+use super::{Table, is_empty};
 use crate::problem::{Path, Problems};
 use crate::schema::{Field, Rule};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub struct Consumer {
 }
 
 fn check(consumer: &Map<String, Value>, path: &Path, problems: &mut Problems) {
-    if consumer["username"].is_null() && consumer["custom_id"].is_null() {
+    if is_empty(consumer.get("username")) && is_empty(consumer.get("custom_id")) {
         problems.error(path.clone(), "at least one of these fields must be non-empty: 'custom_id', 'username'");
     }
 }

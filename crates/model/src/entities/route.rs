@@ -109,7 +109,8 @@ pub struct Route {
 
 fn check(route: &Map<String, Value>, path: &Path, problems: &mut Problems) {
     if ["methods", "hosts", "headers", "paths"].iter().all(|field| is_empty(route.get(*field))) {
-        let https = route["protocols"].as_array().is_some_and(|list| list.iter().any(|p| p == "https"));
+        let protocols = route.get("protocols").and_then(Value::as_array);
+        let https = protocols.is_some_and(|list| list.iter().any(|protocol| protocol == "https"));
         let message = if https {
             "must set one of 'methods', 'hosts', 'headers', 'paths', 'snis' when 'protocols' is 'https'"
         } else {

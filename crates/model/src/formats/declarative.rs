@@ -35,6 +35,8 @@ pub struct Loaded {
 
 impl Loaded {
     /// Adds places to problems that were found later, when plugins were built, and puts them into the text's order.
+    /// Their paths begin at the document's root:
+    /// `problems.extend_below(&Path::parse(&config.origin).key("config"), found)`.
     pub fn locate(&self, problems: Problems) -> Problems {
         report::finish(problems, &self.document)
     }

@@ -132,3 +132,22 @@ services: [{name: s, host: a.com}]
     let flat = flat.replace("0db7db51-0a47-55cd-8d7a-3cf2b8d6fb04", &id.to_string());
     assert_eq!(plan(nested), plan(&flat));
 }
+
+#[test]
+fn ids_are_the_same_at_each_load() {
+    // K-141
+    let text = "_format_version: '3.0'
+services: [{name: my-service, host: a.com, routes: [{paths: [/a]}, {paths: [/b]}], plugins: [{name: stamp}]}]
+consumers: [{username: bobo}, {custom_id: only}]
+routes: [{paths: [/a]}]
+";
+    let first = read(text).entities.unwrap();
+    assert_eq!(first.services[0].id.to_string(), "0855b320-0dd2-547d-891d-601e9b38647f");
+    assert_eq!(first.consumers[0].id.to_string(), "a331738c-d6d9-595e-a2cf-9cad8a78d622");
+    assert_eq!(read(text).entities.unwrap(), first);
+    let moved = text.replace("plugins: [{name: stamp}]", "").trim_end().to_owned()
+        + "\nplugins: [{name: stamp, service: my-service}]\n";
+    assert_eq!(read(&moved).entities.unwrap().plugins[0].id, first.plugins[0].id, "nested or not");
+    let ids: std::collections::HashSet<_> = first.routes.iter().map(|route| route.id).collect();
+    assert_eq!(ids.len(), 3, "nameless routes differ");
+}

@@ -64,7 +64,7 @@ const OF_CONSUMERS_NOT_BUILT: &[&str] = &[
 ];
 
 /// Keys that stand beside the fields of every entity and mean nothing to us.
-pub(super) fn is_remark(key: &str) -> bool {
+fn is_remark(key: &str) -> bool {
     key == "_comment" || key == "_ignore"
 }
 
