@@ -4,6 +4,10 @@
 //! Everything here is pure. Nothing opens a file or a socket, nothing waits, nothing reads a clock: text goes in,
 //! values and [`problem`]s come out. That is why one assertion can say "these two configurations mean the same".
 //!
+//! ```text
+//! text -> yaml (tree with places) -> formats (flat, referenced) -> check (tables) -> entities -> lower -> plan
+//! ```
+//!
 //! What it is not: it knows no plugin. What a plugin is called, how its configuration is completed and when it
 //! runs is asked of a [`catalog::Catalog`], which `portcullis-plugins` implements.
 

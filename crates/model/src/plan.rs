@@ -72,11 +72,6 @@ pub enum PathMatch {
     Regex(String),
 }
 
-/// The pattern to compile for a [`PathMatch::Regex`]; the same one was compiled when the configuration was checked.
-pub fn anchored(pattern: &str) -> String {
-    format!("^(?:{pattern})")
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HeaderMatch {
     /// Lower case.

@@ -161,3 +161,17 @@ impl Problems {
         self.0.push(Problem { severity, path, message, hint, place: None });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_back_as_it_is_printed() {
+        for text in ["", "services", "services[2].routes[0].paths", "plugins[10].config.inner[0][1].depth"] {
+            assert_eq!(Path::parse(text).to_string(), text);
+        }
+        let path = Path::root().key("services").index(2).key("host");
+        assert_eq!(Path::parse("services[2].host"), path);
+    }
+}

@@ -1,6 +1,5 @@
 //! Texts that are paths: of services, and of routes (plain prefixes and regular expressions).
 
-use crate::plan::anchored;
 use regex::Regex;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -30,7 +29,7 @@ pub(super) fn route_path(value: &Value) -> Result<(), String> {
         return Err("must not have empty segments".to_owned());
     }
     if let Some(pattern) = text.strip_prefix('~') {
-        return compiles(pattern, anchored);
+        return compiles(pattern);
     }
     escapes_are_whole(text)?;
     let normal = normalize(text);
@@ -40,18 +39,12 @@ pub(super) fn route_path(value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a pattern is one, and can be run in linear time, as all of ours are. `anchor` says how it is compiled.
-pub(super) fn compiles(pattern: &str, anchor: fn(&str) -> String) -> Result<(), String> {
-    // Alone first: `a)|(b` would be a pattern once it stands in parentheses.
-    let reason = match regex_syntax::parse(pattern) {
-        Err(regex_syntax::Error::Parse(error)) => error.kind().to_string(),
-        Err(error) => error.to_string(),
-        Ok(_) => match Regex::new(&anchor(pattern)) {
-            Ok(_) => return Ok(()),
-            Err(error) => error.to_string(),
-        },
-    };
-    let reason = reason.lines().last().unwrap_or(&reason);
+/// Whether a pattern is one, and can be run in linear time, as all of ours are.
+pub(super) fn compiles(pattern: &str) -> Result<(), String> {
+    let Err(error) = Regex::new(pattern) else { return Ok(()) };
+    // A syntax error is drawn over several lines; the last one says it.
+    let drawn = error.to_string();
+    let reason = drawn.lines().last().unwrap_or(&drawn).trim_start_matches("error: ");
     let advice = if reason.contains("look-around") || reason.contains("backreferences") {
         "; they need backtracking, whose time a request could choose: rewrite the pattern without them"
     } else {

@@ -156,7 +156,7 @@ fn headers(value: &Value) -> Result<(), String> {
             [] => return Err(format!("header '{name}': length must be at least 1")),
             [one] => {
                 if let Some(pattern) = one.as_str().and_then(|text| text.strip_prefix("~*")) {
-                    paths::compiles(pattern, str::to_owned).map_err(|message| format!("header '{name}': {message}"))?;
+                    paths::compiles(pattern).map_err(|message| format!("header '{name}': {message}"))?;
                 }
             }
             _ => {}

@@ -8,6 +8,7 @@ use std::{env, fs};
 
 #[test]
 fn goldens() {
+    // I-1, K-140
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden");
     let update = env::var_os("UPDATE").is_some();
     let mut differing = Vec::new();

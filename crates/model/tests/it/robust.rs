@@ -1,6 +1,7 @@
 //! No text makes the reader panic, and every problem points into the text.
 
 use crate::catalog::{problems_of, read};
+use portcullis_model::problem::{Path, Problems};
 use portcullis_model::yaml;
 use proptest::prelude::*;
 
@@ -37,7 +38,9 @@ fn points_into(text: &str) -> Result<(), TestCaseError> {
     let loaded = read(text);
     for problem in loaded.problems.iter() {
         let place = problem.place.unwrap();
-        prop_assert!((1..=lines).contains(&place.line) && place.column >= 1, "{problem}");
+        prop_assert!((1..=lines).contains(&place.line), "{problem}");
+        let width = text.split('\n').nth(place.line - 1).unwrap_or_default().chars().count();
+        prop_assert!((1..=width + 1).contains(&place.column), "{problem}, line of {width}");
     }
     prop_assert_eq!(loaded.entities.is_none(), loaded.problems.has_errors());
     Ok(())
@@ -67,4 +70,16 @@ proptest! {
 fn an_empty_file_says_what_it_lacks() {
     assert_eq!(problems_of(""), "1:1: expected a declarative configuration\n");
     assert_eq!(problems_of("[]"), "1:1: expected a record\n");
+}
+
+#[test]
+fn problems_found_later_get_their_places_too() {
+    let loaded = read("_format_version: '3.0'\nplugins:\n- name: limit\n  config:\n    minute: 5\n");
+    let mut found = Problems::new();
+    found.error(Path::root().key("minute"), "too few");
+    let origin = &loaded.entities.as_ref().unwrap().plugins[0].origin;
+    let mut problems = Problems::new();
+    problems.extend_below(&Path::parse(origin).key("config"), found);
+    let said: Vec<_> = loaded.locate(problems).iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["5:13: plugins[0].config.minute: too few"]);
 }
