@@ -279,3 +279,6 @@ impl fmt::Debug for Answer {
         f.debug_struct("Answer").field("active", &self.active).field("members", &self.members).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -293,3 +293,6 @@ impl fmt::Debug for Cache {
         f.debug_struct("Cache").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

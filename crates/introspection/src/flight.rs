@@ -124,6 +124,11 @@ impl Board {
         cleared
     }
 
+    fn cancel_queue(&mut self) -> Vec<Flight> {
+        let queue = std::mem::take(&mut self.queue);
+        queue.into_iter().filter_map(|number| self.remove(number)).collect()
+    }
+
     fn remove(&mut self, number: u64) -> Option<Flight> {
         let flight = self.flights.remove(&number)?;
         if self.by_key.get(&flight.plan.key) == Some(&number) {
@@ -263,19 +268,26 @@ impl Flying {
 
 impl Drop for Flying {
     fn drop(&mut self) {
+        let grounded = self.landed.is_none() && !std::thread::panicking();
         let landed = self.landed.take().unwrap_or_else(|| {
             let failure = Failure::new(FailureKind::Internal, None);
             self.profile.finished(Outcome::Failed(failure.kind()), Some(&failure), Duration::ZERO);
             Err(Arc::new(failure))
         });
         let mut board = lock(&self.profile);
-        let flight = board.remove(self.number);
+        let mut ended: Vec<Flight> = board.remove(self.number).into_iter().collect();
         board.calling -= 1;
-        let cleared = board.clear_for_takeoff(&self.profile);
+        let cleared = if grounded {
+            // Dropped by a runtime that ends: nothing takes off from it any more, so nobody may go on waiting.
+            ended.extend(board.cancel_queue());
+            Vec::new()
+        } else {
+            board.clear_for_takeoff(&self.profile)
+        };
         drop(board);
-        self.profile.cache.flight_ended();
-        if let Some(flight) = flight {
-            flight.landed.send_replace(Some(landed));
+        for flight in ended {
+            self.profile.cache.flight_ended();
+            flight.landed.send_replace(Some(landed.clone()));
         }
         take_off(cleared);
     }

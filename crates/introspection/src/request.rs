@@ -332,3 +332,6 @@ fn bytes_of(tag: hmac::Tag) -> [u8; 32] {
 fn first_eight(bytes: &[u8]) -> u64 {
     bytes.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
+
+#[cfg(test)]
+mod tests;

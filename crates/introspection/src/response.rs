@@ -66,3 +66,97 @@ fn retry_after(headers: &HeaderMap, now: u64) -> Option<u32> {
     };
     u32::try_from(seconds.clamp(1, 60)).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    const NOW: u64 = 1_784_111_777_000; // Wed, 15 Jul 2026 10:36:17 GMT
+    const ACTIVE: &str = r#"{"active":true}"#;
+
+    fn reply(status: u16, media_type: &str, body: &str) -> Reply {
+        let mut headers = HeaderMap::new();
+        if !media_type.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(media_type).unwrap());
+        }
+        Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn every_reply_has_one_meaning() {
+        const JSON: &str = "application/json";
+        const OAUTH: &str = r#"{"error":"invalid_request"}"#;
+        let rows = [
+            (200, JSON, ACTIVE, "active"), // I-31
+            (200, "application/json; charset=utf-8", ACTIVE, "active"),
+            (200, "Application/JSON ;charset=utf-8", ACTIVE, "active"),
+            (200, "application/vnd.as+json", ACTIVE, "active"),
+            (200, JSON, r#"{"active":false,"scope":7}"#, "inactive"), // I-32
+            (204, "", "", "as_status"),                               // I-33, I-40: no preset defines it here
+            (400, JSON, OAUTH, "as_refused_token"),                   // I-34
+            (400, "text/plain", OAUTH, "as_refused_token"),
+            // I-36, A-28
+            (400, "text/plain", "Client sent an HTTP request to an HTTPS server.", "as_status"),
+            (400, JSON, r#"{"error":7}"#, "as_status"),
+            (400, JSON, r#"[{"error":"invalid_request"}]"#, "as_status"),
+            (400, JSON, r#"{"message":"x"}"#, "as_status"),
+            (401, JSON, OAUTH, "as_refused_client"), // I-35
+            (403, JSON, ACTIVE, "as_refused_client"),
+            (404, JSON, ACTIVE, "as_status"), // I-36
+            (405, JSON, OAUTH, "as_status"),
+            (415, "", "", "as_status"),
+            (429, JSON, ACTIVE, "as_throttled"), // I-37
+            (301, "", "", "as_redirect"),        // I-38
+            (307, JSON, ACTIVE, "as_redirect"),
+            (500, JSON, ACTIVE, "as_status"), // I-39, I-42
+            (503, JSON, r#"{"active":false}"#, "as_status"),
+            (200, "text/html", ACTIVE, "as_bad_answer"), // I-39
+            (200, "text/html", "<html>", "as_bad_answer"),
+            (200, "", ACTIVE, "as_bad_answer"),
+            (200, "application/jsonp", ACTIVE, "as_bad_answer"),
+            (200, "application/+json", ACTIVE, "as_bad_answer"),
+            (200, "application/token-introspection+jwt", "e30.e30.", "as_bad_answer"),
+            (200, JSON, "", "as_bad_answer"),
+            (200, JSON, "<html>", "as_bad_answer"),
+            (200, JSON, "{}", "as_bad_answer"), // I-40, I-17
+            (200, JSON, r#"{"active":"true"}"#, "as_bad_answer"),
+            (201, JSON, ACTIVE, "as_status"), // I-40
+            (202, JSON, ACTIVE, "as_status"),
+        ];
+        for (status, media_type, body, expected) in rows {
+            let got = match judge(&reply(status, media_type, body), &Reading::default(), NOW) {
+                Ok(answer) if answer.active() => "active",
+                Ok(_) => "inactive",
+                Err(failure) => failure.code(),
+            };
+            assert_eq!(got, expected, "{status} {media_type} {body}");
+        }
+    }
+
+    // I-43
+    #[test]
+    fn a_throttling_server_says_when_to_come_back() {
+        let rows = [
+            (None, 5),
+            (Some("17"), 17),
+            (Some("0"), 1),
+            (Some("61"), 60),
+            (Some("99999999999999999999999"), 60),
+            (Some("Wed, 15 Jul 2026 10:36:47 GMT"), 30),
+            (Some("Wed, 15 Jul 2026 09:00:00 GMT"), 1),
+            (Some("Thu, 16 Jul 2026 10:36:17 GMT"), 60),
+            (Some("-3"), 5),
+            (Some("soon"), 5),
+            (Some(""), 5),
+        ];
+        for (value, expected) in rows {
+            let mut reply = reply(429, "", "");
+            if let Some(value) = value {
+                reply.headers.insert(RETRY_AFTER, HeaderValue::from_static(value));
+            }
+            let failure = judge(&reply, &Reading::default(), NOW).unwrap_err();
+            assert_eq!(failure.retry_after(), Some(expected), "{value:?}");
+        }
+    }
+}

@@ -1,5 +1,9 @@
 use super::*;
 
+/// Row, sources, `Authorization` values, query, outcome.
+type Row<'a> = (&'a str, &'a Sources<'a>, &'a [&'a str], &'a str, Outcome<'a>);
+type Outcome<'a> = Result<Option<(&'a str, Place)>, Unusable>;
+
 fn headers(values: &[&str]) -> HeaderMap {
     values.iter().map(|value| (AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect()
 }
@@ -12,7 +16,7 @@ fn tokens_are_taken_from_where_they_may_be() {
     let none = Ok(None);
     let header = Ok(Some(("tok", Place::Header)));
     let from_query = Ok(Some(("tok", Place::Query)));
-    let rows: [(&str, &Sources<'_>, &[&str], &str, Result<Option<(&str, Place)>, Unusable>); 31] = [
+    let rows: [Row<'_>; 31] = [
         // I-54
         ("nothing", &kong, &[], "", none),
         ("bearer", &kong, &["Bearer tok"], "", header),
