@@ -1,0 +1,55 @@
+//! A certificate authority and a leaf for loopback, made anew for each test.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A throwaway authority with one leaf for `localhost` and `127.0.0.1`.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// The authority's certificate, PEM: what a client has to trust.
+    pub authority_pem: String,
+    /// The leaf's certificate, PEM.
+    pub leaf_pem: String,
+    key_pem: String,
+}
+
+impl Certificates {
+    /// A leaf that a client who trusts the authority accepts.
+    pub fn new() -> Self {
+        Self::for_names(&["localhost", "127.0.0.1"])
+    }
+
+    /// A leaf for other names: a client that asked for loopback must refuse it.
+    pub fn for_names(names: &[&str]) -> Self {
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+        Self { authority_pem: authority.pem(), leaf_pem: leaf.pem(), key_pem: key.serialize_pem() }
+    }
+
+    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+        let chain = vec![CertificateDer::from_pem_slice(self.leaf_pem.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        Arc::new(config)
+    }
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self::new()
+    }
+}
