@@ -110,10 +110,12 @@ impl Reply {
         self
     }
 
-    /// One more trailer; the answer is then chunked.
-    pub fn trailer(mut self, name: &str, value: &str) -> Self {
-        self.trailers.push((name.parse().unwrap(), value.parse().unwrap()));
-        self
+    /// One more trailer; the answer is then chunked and announces it. It is left out for a client that did not say
+    /// `TE: trailers`.
+    pub fn trailer(self, name: &str, value: &str) -> Self {
+        let mut this = self.header("trailer", name);
+        this.trailers.push((name.parse().unwrap(), value.parse().unwrap()));
+        this
     }
 
     /// Waits this long before the first byte.
