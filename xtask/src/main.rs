@@ -1,2 +1,64 @@
-//! Recipes of this repository: `cargo xtask test`, `contract`, `bench`.
-fn main() {}
+//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `bench`. CI calls the same ones.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+mod bench;
+mod contract;
+mod install;
+mod program;
+mod rings;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What went wrong, in one sentence for the person at the terminal.
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Recipes of this repository", disable_version_flag = true)]
+struct Cli {
+    #[command(subcommand)]
+    recipe: Recipe,
+}
+
+#[derive(Subcommand)]
+enum Recipe {
+    /// Formats, lints, docs, tidy rules and every test; the last line is `N passed, N failed, N skipped`.
+    Test {
+        /// A ring that cannot run is an error (so does CI=true), unless it is marked optional.
+        #[arg(long)]
+        all: bool,
+    },
+    /// The rules about the repository itself: arrows, licences, banned crates, file sizes, no machine's paths.
+    Tidy,
+    /// The contract numbers that tests cite, and those of the resolved issues that no test cites.
+    Contract,
+    /// Measurements.
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// CPU microseconds per request with a cached token, beside nginx that checks nothing.
+    Hot(bench::hot::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().recipe {
+        Recipe::Test { all } => rings::run(all || std::env::var_os("CI").is_some_and(|ci| ci == "true")),
+        Recipe::Tidy => tidy::run(),
+        Recipe::Contract => contract::run(),
+        Recipe::Bench { what: Bench::Hot(options) } => bench::hot::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
