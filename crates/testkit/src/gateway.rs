@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use serde_json::Value;
+
 use crate::client::{Client, Response};
 use crate::wait::until;
 
@@ -60,7 +62,7 @@ impl Gateway {
 
     /// Runs the binary with these arguments to its end, at most the test equipment's deadline.
     pub fn run(binary: &str, args: &[&str], folder: &Path) -> Finished {
-        let mut process = Process::spawn(Command::new(binary).args(args).current_dir(folder));
+        let mut process = Process::spawn(command(Path::new(binary)).args(args).current_dir(folder));
         let status = process.wait();
         process.finished(status)
     }
@@ -118,8 +120,13 @@ impl Gateway {
     }
 
     /// The number of the live configuration.
-    pub fn revision(&self) -> f64 {
-        self.metric("portcullis_configuration_revision", "")
+    pub fn revision(&self) -> u64 {
+        self.ready()["revision"].as_u64().expect("a revision")
+    }
+
+    /// What `/readyz` says, whatever its status.
+    pub fn ready(&self) -> Value {
+        self.status_get("/readyz").json()
     }
 
     /// Everything the process has written so far, standard output first.
@@ -180,10 +187,13 @@ impl GatewayBuilder {
     pub fn start(self) -> Gateway {
         let scratch = Scratch::new();
         scratch.write("kong.yaml", &self.declarative);
-        scratch.write("portcullis.yaml", &self.settings);
-        let mut command = Command::new(&self.binary);
+        let mut command = command(&self.binary);
         command.arg("serve").args(["--declarative", "kong.yaml", "--workers", "2"]);
         command.args(["--proxy-listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"]);
+        if !self.settings.is_empty() {
+            scratch.write("portcullis.yaml", &self.settings);
+            command.args(["--settings", "portcullis.yaml"]);
+        }
         command.args(&self.args).envs(&self.env).current_dir(scratch.path());
         let mut process = Process::spawn(&mut command);
         let proxy = process.wait_for_address("proxy listening on ");
@@ -294,6 +304,15 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The binary, without settings that the environment of the tests happens to hold.
+fn command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PORTCULLIS_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 fn keep(from: impl Read + Send + 'static, to: Arc<Mutex<String>>) -> JoinHandle<()> {
