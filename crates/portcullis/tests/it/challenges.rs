@@ -74,7 +74,11 @@ fn the_format_is_negotiated() {
         let answer = stage.gateway.get("/", &[("Accept", accept)]);
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{accept}");
         assert_eq!(answer.header("content-type"), Some(media_type), "{accept}");
-        assert!(answer.text().trim_start().to_lowercase().starts_with(&begins.to_lowercase()), "{accept}: {}", answer.text());
+        assert!(
+            answer.text().trim_start().to_lowercase().starts_with(&begins.to_lowercase()),
+            "{accept}: {}",
+            answer.text()
+        );
     }
 }
 
