@@ -1,0 +1,54 @@
+//! Resident memory: idle, and with many connections that do nothing.
+
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::bench::contestant::Contestant;
+use crate::bench::load::{connect, request};
+use crate::program::{command, run};
+
+const CONNECTIONS: usize = 10_000;
+
+/// Resident megabytes of one proxy.
+pub(super) struct Memory {
+    /// After the start, before any request.
+    pub(super) idle: f64,
+    /// With 10,000 connections that never sent a byte.
+    pub(super) silent: f64,
+    /// With the same connections after one request on each.
+    pub(super) used: f64,
+}
+
+/// Lets this process, and those that it starts, open enough files.
+pub(super) fn raise_file_limit() -> Result<(), Failure> {
+    let id = std::process::id().to_string();
+    run(&mut command("prlimit", &["--pid", &id, "--nofile=65536:65536"]))
+        .map_err(|e| format!("10,000 connections need 65,536 open files: {e}").into())
+}
+
+/// Measures a proxy that has just been started.
+pub(super) fn measure(contestant: &Contestant) -> Result<Memory, Failure> {
+    let resident = || contestant.process.resident().map(|bytes| bytes as f64 / 1e6);
+    let idle = resident()?;
+    let mut streams: Vec<TcpStream> = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        streams.push(connect(contestant.addr)?);
+    }
+    // Accepted in order by one worker, so an answer on the last one says that all have been taken.
+    if let Some(last) = streams.last_mut() {
+        request(last)?;
+    }
+    let silent = resident()?;
+    for stream in &mut streams {
+        request(stream)?;
+    }
+    Ok(Memory { idle, silent, used: resident()? })
+}
+
+impl Memory {
+    pub(super) fn to_json(&self) -> Value {
+        json!({"idle_mb": self.idle, "silent_connections_mb": self.silent, "used_connections_mb": self.used})
+    }
+}

@@ -1,0 +1,84 @@
+//! A measured process: pinned to a core, ended by its id, asked through `/proc` what it used.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+
+pub(super) struct Process {
+    name: &'static str,
+    child: Child,
+}
+
+/// CPU time used so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cpu {
+    /// All of it, to the nanosecond.
+    pub(super) total: Duration,
+    /// The part outside the kernel, from 0 to 1; the kernel counts it in ticks of 10 ms.
+    pub(super) user_ticks: u64,
+    pub(super) kernel_ticks: u64,
+}
+
+impl Process {
+    /// Starts `program` on one core and waits until it listens on `addr`.
+    pub(super) fn start(
+        name: &'static str,
+        core: usize,
+        program: &str,
+        args: &[&str],
+        addr: SocketAddr,
+    ) -> Result<Self, Failure> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", &core.to_string(), program]).args(args);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
+        let mut this = Self { name, child };
+        let start = Instant::now();
+        while TcpStream::connect(addr).is_err() {
+            if let Some(status) = this.child.try_wait()? {
+                return Err(format!("{name} ended with {status}").into());
+            }
+            if start.elapsed() > Duration::from_secs(20) {
+                return Err(format!("{name} does not listen on {addr}").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(this)
+    }
+
+    /// What all threads of the process have used.
+    pub(super) fn cpu(&self) -> Result<Cpu, Failure> {
+        let id = self.child.id();
+        let mut total = Duration::ZERO;
+        for task in fs::read_dir(format!("/proc/{id}/task"))? {
+            // A thread may end between the listing and the reading.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            total += Duration::from_nanos(text.split(' ').next().unwrap_or_default().parse()?);
+        }
+        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The name may hold spaces, so counting begins behind its bracket: utime and stime are fields 14 and 15.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).ok_or("a short /proc/PID/stat");
+        Ok(Cpu { total, user_ticks: ticks(11)?.parse()?, kernel_ticks: ticks(12)?.parse()? })
+    }
+
+    /// Resident memory in bytes.
+    pub(super) fn resident(&self) -> Result<u64, Failure> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
