@@ -89,7 +89,7 @@ fn nginx(
     // One process without a master, so that its id is the one that was started.
     let text = format!(
         "daemon off; master_process off; pid {folder}/{name}.pid; error_log {folder}/{name}.log warn;
-         events {{ worker_connections 30000; }}
+         events {{ worker_connections 12000; }}
          http {{
            client_body_temp_path {folder}/{name}-body; proxy_temp_path {folder}/{name}-proxy;
            fastcgi_temp_path {folder}/{name}-fastcgi; uwsgi_temp_path {folder}/{name}-uwsgi;

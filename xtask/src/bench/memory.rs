@@ -1,5 +1,6 @@
 //! Resident memory: idle, and with many connections that do nothing.
 
+use std::fs;
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
@@ -10,6 +11,8 @@ use crate::bench::load::{connect, request};
 use crate::program::{command, run};
 
 const CONNECTIONS: usize = 10_000;
+/// Open files that each side of them needs, upstream connections and the like included.
+const FILES: usize = CONNECTIONS + 2_000;
 
 /// Resident megabytes of one proxy.
 pub(super) struct Memory {
@@ -23,9 +26,14 @@ pub(super) struct Memory {
 
 /// Lets this process, and those that it starts, open enough files.
 pub(super) fn raise_file_limit() -> Result<(), Failure> {
-    let id = std::process::id().to_string();
-    run(&mut command("prlimit", &["--pid", &id, "--nofile=65536:65536"]))
-        .map_err(|e| format!("10,000 connections need 65,536 open files: {e}").into())
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).ok_or("no limit of open files")?;
+    if line.split_whitespace().next().is_some_and(|soft| soft.parse().is_ok_and(|soft: usize| soft >= FILES)) {
+        return Ok(());
+    }
+    let (id, limit) = (std::process::id().to_string(), format!("--nofile={FILES}:{FILES}"));
+    run(&mut command("prlimit", &["--pid", &id, &limit]))
+        .map_err(|failure| format!("{CONNECTIONS} connections need {FILES} open files: {failure}").into())
 }
 
 /// Measures a proxy that has just been started.
