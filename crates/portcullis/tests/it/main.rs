@@ -17,6 +17,7 @@ mod reload;
 mod requests;
 mod routing;
 mod secrets;
+mod shapes;
 mod shutdown;
 mod stage;
 mod streaming;
