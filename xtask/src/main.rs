@@ -29,6 +29,9 @@ enum Recipe {
         /// A ring that cannot run is an error (so does CI=true), unless it is marked optional.
         #[arg(long)]
         all: bool,
+        /// Only these rings, such as `tidy`; all of them unless given.
+        #[arg(long, value_name = "NAME")]
+        ring: Vec<String>,
     },
     /// The rules about the repository itself: arrows, licences, banned crates, file sizes, no machine's paths.
     Tidy,
@@ -49,7 +52,7 @@ enum Bench {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().recipe {
-        Recipe::Test { all } => rings::run(all || std::env::var_os("CI").is_some_and(|ci| ci == "true")),
+        Recipe::Test { all, ring } => rings::run(all || std::env::var_os("CI").is_some_and(|ci| ci == "true"), &ring),
         Recipe::Tidy => tidy::run(),
         Recipe::Contract => contract::run(),
         Recipe::Bench { what: Bench::Hot(options) } => bench::hot::run(&options),

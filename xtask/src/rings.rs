@@ -41,11 +41,16 @@ const RINGS: &[Ring] = &[
     Ring { name: "oidc-provider", run: oidc_provider, optional: false },
 ];
 
-/// Runs every ring, also after a failure. With `all`, a ring that had to be skipped is an error.
-pub(crate) fn run(all: bool) -> Result<(), Failure> {
+/// Runs every ring, or those that are named, on after a failure too. With `all`, a ring that had to be skipped is an
+/// error.
+pub(crate) fn run(all: bool, named: &[String]) -> Result<(), Failure> {
+    if let Some(unknown) = named.iter().find(|name| RINGS.iter().all(|ring| ring.name != **name)) {
+        let rings: Vec<&str> = RINGS.iter().map(|ring| ring.name).collect();
+        return Err(format!("there is no ring `{unknown}`; there are: {}", rings.join(", ")).into());
+    }
     let mut total = Count::default();
     let mut summary = Vec::new();
-    for ring in RINGS {
+    for ring in RINGS.iter().filter(|ring| named.is_empty() || named.iter().any(|name| name == ring.name)) {
         println!("==> {}", ring.name);
         let start = Instant::now();
         let said = match (ring.run)() {

@@ -15,6 +15,9 @@ use serde_json::Value;
 use crate::client::{Client, Response};
 use crate::wait::until;
 
+/// Lines of output that a failed test shows.
+const SHOWN_LINES: usize = 60;
+
 /// A running `portcullis serve`; killed when dropped.
 #[derive(Debug)]
 pub struct Gateway {
@@ -303,6 +306,15 @@ impl Drop for Process {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            let output = self.output();
+            let last = output.lines().count().saturating_sub(SHOWN_LINES);
+            let shown: Vec<&str> = output.lines().skip(last).collect();
+            #[expect(clippy::print_stderr, reason = "a failed test shows what the gateway said")]
+            {
+                eprintln!("the gateway's last lines:\n{}", shown.join("\n"));
+            }
+        }
     }
 }
 

@@ -35,14 +35,14 @@ fn a_revoked_token_ends_within_the_ttl() {
     assert_eq!(stage.gateway.get_as("t", "/").status, 200);
     let fetched = Instant::now();
     stage.server.on("t", Reply::inactive());
-    // K-38, I-101
+    // K-38
     until("the 401", || {
         let asked = Instant::now();
         let status = stage.gateway.get_as("t", "/").status;
         assert!(status == 401 || asked < fetched + Duration::from_secs(1) + SLACK, "admitted after the ttl");
         (status == 401).then_some(())
     });
-    // I-88, I-102: the inactive answer has replaced the active one.
+    // I-88: the inactive answer has replaced the active one.
     assert_eq!((stage.gateway.get_as("t", "/").status, stage.server.calls_for("t")), (401, 2));
 }
 
@@ -115,7 +115,7 @@ fn profiles_that_differ_share_nothing() {
     let stage = Stage::new();
     let other_credential = json!({"authorization_value": "Basic b3RoZXI6Y2xpZW50"});
     let url = stage.server.url();
-    // K-151, I-80, I-94, I-100, S-3, S-4, S-5
+    // K-151, I-80, I-94, S-4
     for (row, other) in [
         ("url", plugin(&format!("{url}?tenant=b"), json!({}))),
         ("credential", plugin(&url, other_credential)),
@@ -139,7 +139,7 @@ fn equal_profiles_share_their_answers() {
     let strict = json!({"ttl": 1, "consumer_by": "client_id", "timeout": 700, "custom_claims_forward": ["tenant"]});
     stage.gateway.reload(&two_routes(&stage, plugin(&url, json!({"ttl": 600})), plugin(&url, strict)));
     stage.grant("t", json!({"tenant": "blue"}));
-    // I-79, I-94, I-99: one answer, judged by each route for itself.
+    // I-79, I-94: one answer, judged by each route for itself.
     assert_eq!(stage.gateway.get_as("t", "/a").status, 200);
     assert_eq!(stage.gateway.get_as("t", "/b").status, 200);
     assert_eq!(stage.server.calls_for("t"), 1);

@@ -117,7 +117,7 @@ fn every_mistake_is_shown_at_once() {
     scratch.write("kong.yaml", MISTAKES);
     let ended = check(&scratch, &["check", "kong.yaml"], 1, &[]);
     let said = format!("{}{}", ended.stdout, ended.stderr);
-    // K-2, K-3, K-5
+    // K-2, K-5
     for (line, word) in [
         (5, "port"),
         (6, "colour"),
@@ -171,7 +171,6 @@ fn fields_that_are_not_built_are_refused_by_name() {
          introspect_request: false\n    run_on_preflight: true\n"
     );
     scratch.write("kong.yaml", &defaults);
-    // K-3, K-4
     assert_eq!(run(&scratch, &["check", "kong.yaml"]).status.code(), Some(0));
 }
 

@@ -73,7 +73,7 @@ fn short_tokens_are_tokens() {
 fn the_token_passes_on_unchanged() {
     let stage = Stage::new();
     stage.grant("good", json!({}));
-    // K-43
+    // K-4, K-43
     stage.gateway.get("/", &[("Authorization", "bearer  good")]);
     stage.gateway.get("/p?b=%20&access_token=good&a=", &[]);
     let seen = stage.upstream.requests();
