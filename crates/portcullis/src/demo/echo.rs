@@ -1,0 +1,28 @@
+//! The demo's upstream: says what arrived.
+
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::response::Json;
+use axum::{Router, routing::any};
+use serde_json::{Map, Value, json};
+
+/// Answers every request with its method, target and headers, as JSON.
+pub(crate) fn app() -> Router {
+    Router::new().fallback(any(echo))
+}
+
+async fn echo(request: Request) -> Json<Value> {
+    Json(json!({
+        "method": request.method().as_str(),
+        "target": request.uri().to_string(),
+        "headers": headers(request.headers()),
+    }))
+}
+
+/// Each name once, its values joined as RFC 9110 section 5.3 allows, in alphabetical order.
+fn headers(map: &HeaderMap) -> Map<String, Value> {
+    let mut names: Vec<_> = map.keys().collect();
+    names.sort_by_key(|name| name.as_str());
+    let joined = |name| map.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect::<Vec<_>>();
+    names.into_iter().map(|name| (name.to_string(), json!(joined(name).join(", ")))).collect()
+}

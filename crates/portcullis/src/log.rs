@@ -1,0 +1,45 @@
+//! The process's own log, on standard error. Requests have a log of their own (`--access-log`).
+
+use std::io::{self, IsTerminal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Format {
+    /// `Human` on a terminal, `Json` elsewhere.
+    #[default]
+    Auto,
+    Human,
+    /// One object per line.
+    Json,
+}
+
+/// Reads a filter such as `info` or `warn,portcullis_proxy=debug`.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder().parse(text).map_err(|error| format!("{error}; write a level, such as info or debug"))
+}
+
+/// Starts logging. Called once per process; a second call changes nothing.
+pub(crate) fn start(filter: EnvFilter, format: Format) {
+    let terminal = io::stderr().is_terminal();
+    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let _ = match format {
+        Format::Json => builder.json().flatten_event(true).finish().try_init(),
+        Format::Auto if !terminal => builder.json().flatten_event(true).finish().try_init(),
+        Format::Human | Format::Auto => builder.with_ansi(terminal).with_target(false).finish().try_init(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn filters() {
+        assert!(filter("info").is_ok());
+        assert!(filter("warn,portcullis_proxy=debug").is_ok());
+        assert!(filter("portcullis=loud").is_err());
+    }
+}

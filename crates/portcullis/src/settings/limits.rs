@@ -1,0 +1,26 @@
+//! `limits:`, what one client, one upstream or all of them together may take. Defaults and reasons are the data
+//! plane's.
+
+use super::section::Section;
+use portcullis_proxy::Limits;
+
+/// Longest time limit that makes sense: a day.
+const DAY: f64 = 86_400.0;
+
+pub(crate) fn read(section: &mut Section<'_>) -> Limits {
+    let default = Limits::default();
+    Limits {
+        max_head_bytes: section.size("max_head_bytes", 8 * 1024..=1024 * 1024).unwrap_or(default.max_head_bytes),
+        header_timeout: section.seconds("header_timeout", 0.1..=DAY).unwrap_or(default.header_timeout),
+        body_idle: section.seconds("body_idle", 0.1..=DAY).unwrap_or(default.body_idle),
+        client_read_idle: section.seconds("client_read_idle", 0.1..=DAY).unwrap_or(default.client_read_idle),
+        keep_alive_idle: section.seconds("keep_alive_idle", 0.1..=DAY).unwrap_or(default.keep_alive_idle),
+        max_connections: section.size("max_connections", 1..=10_000_000).unwrap_or(default.max_connections),
+        drain_body_bytes: section.integer("drain_body_bytes", 0..=1 << 30).unwrap_or(default.drain_body_bytes),
+        upstream_idle: section.seconds("upstream_idle", 0.1..=DAY).unwrap_or(default.upstream_idle),
+        upstream_idle_connections: section
+            .size("upstream_idle_connections", 0..=100_000)
+            .unwrap_or(default.upstream_idle_connections),
+        ..default
+    }
+}

@@ -1,0 +1,74 @@
+//! The status listener: is the process alive, is a configuration live, and the numbers.
+//!
+//! It runs on the control plane's runtime, so a busy data plane does not make it slow. It needs no credential and
+//! says nothing secret; it listens on loopback unless told otherwise.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::{Router, routing::get};
+use serde_json::json;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpListener;
+
+/// What the status listener looks at.
+pub(crate) struct Status {
+    /// Revision of the live configuration; 0 when there is none.
+    pub revision: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// All metrics, in Prometheus' text format.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// The process is about to end: load balancers send no more.
+    pub draining: AtomicBool,
+    /// The newest configuration was refused, and an older one is live.
+    pub refused: AtomicBool,
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Status")
+            .field("draining", &self.draining)
+            .field("refused", &self.refused)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Serves on `listeners` until the task is dropped.
+pub(crate) async fn serve(listeners: Vec<TcpListener>, status: Arc<Status>) {
+    let app = router(status);
+    let mut tasks = tokio::task::JoinSet::new();
+    for listener in listeners {
+        tasks.spawn(axum::serve(listener, app.clone()).into_future());
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+fn router(status: Arc<Status>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .fallback(async || (StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"))
+        .with_state(status)
+}
+
+/// 200 as long as a configuration is live and the process takes requests; the body says which one.
+async fn readyz(State(status): State<Arc<Status>>) -> Response {
+    let revision = (status.revision)();
+    let draining = status.draining.load(Ordering::Relaxed);
+    let ready = revision > 0 && !draining;
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "ready": ready,
+        "revision": revision,
+        "draining": draining,
+        "newest_refused": status.refused.load(Ordering::Relaxed),
+    });
+    (code, Json(body)).into_response()
+}
+
+async fn metrics(State(status): State<Arc<Status>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], (status.metrics)()).into_response()
+}
