@@ -56,9 +56,12 @@ async fn start(port: u16) -> Result<Demo, Failure> {
     let application = Client { id: "demo-app".to_owned(), secret: "demo-secret".to_owned() };
     let gateway_client = Client { id: "gateway".to_owned(), secret: Uuid::new_v4().simple().to_string() };
 
-    let mut settings = Settings::default();
-    settings.proxy_listen = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
-    settings.proxy.workers = 1;
+    let default = Settings::default();
+    let settings = Settings {
+        proxy_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))],
+        proxy: portcullis_proxy::Settings { workers: 1, ..default.proxy.clone() },
+        ..default
+    };
     // Before the others, so that a port that is taken is the first thing said.
     let registry = gateway::registry(&settings, tokio::runtime::Handle::current(), HashMap::new());
     let gateway = Gateway::start(&settings, registry.clone(), "--port")?;

@@ -146,3 +146,6 @@ fn flags(args: &ServeArgs) -> HashMap<&'static str, String> {
     .filter_map(|(key, value)| Some((key, value?)))
     .collect()
 }
+
+#[cfg(test)]
+mod tests;
