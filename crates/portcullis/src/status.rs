@@ -72,3 +72,45 @@ async fn metrics(State(status): State<Arc<Status>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], (status.metrics)()).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn ready_means_that_a_configuration_is_live() {
+        let revision = Arc::new(AtomicU64::new(0));
+        let live = revision.clone();
+        let status = Arc::new(Status {
+            revision: Box::new(move || live.load(Ordering::Relaxed)),
+            metrics: Box::new(|| "# EOF\n".to_owned()),
+            draining: false.into(),
+            refused: false.into(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(vec![listener], status.clone()));
+        let get = async |path: &str| {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: s\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+
+        assert!(get("/healthz").await.starts_with("HTTP/1.1 200 "));
+        assert!(get("/other").await.starts_with("HTTP/1.1 404 "));
+        assert!(get("/metrics").await.ends_with("# EOF\n"));
+        assert!(get("/readyz").await.starts_with("HTTP/1.1 503 "));
+        revision.store(3, Ordering::Relaxed);
+        status.refused.store(true, Ordering::Relaxed);
+        let ready = get("/readyz").await;
+        assert!(ready.starts_with("HTTP/1.1 200 "), "an older configuration serves on: {ready}");
+        assert!(ready.contains(r#""revision":3"#) && ready.contains(r#""newest_refused":true"#), "{ready}");
+        status.draining.store(true, Ordering::Relaxed);
+        assert!(get("/readyz").await.starts_with("HTTP/1.1 503 "));
+    }
+}

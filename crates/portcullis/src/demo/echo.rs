@@ -1,8 +1,7 @@
 //! The demo's upstream: says what arrived.
 
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::response::Json;
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::{Router, routing::any};
 use serde_json::{Map, Value, json};
 
@@ -11,12 +10,14 @@ pub(crate) fn app() -> Router {
     Router::new().fallback(any(echo))
 }
 
-async fn echo(request: Request) -> Json<Value> {
-    Json(json!({
+/// Indented and ended by a line end: a person reads it in a terminal.
+async fn echo(request: Request) -> ([(HeaderName, &'static str); 1], String) {
+    let arrived = json!({
         "method": request.method().as_str(),
         "target": request.uri().to_string(),
         "headers": headers(request.headers()),
-    }))
+    });
+    ([(header::CONTENT_TYPE, "application/json")], format!("{arrived:#}\n"))
 }
 
 /// Each name once, its values joined as RFC 9110 section 5.3 allows, in alphabetical order.

@@ -21,8 +21,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-/// Seconds for which the demo's gateway uses an answer: short enough to wait for after a revocation.
-const TTL: u64 = 5;
+/// How long the demo's gateway uses an answer: short enough to wait for after a revocation.
+const TTL: Duration = Duration::from_secs(5);
+/// Client id of the application that gets tokens; the demo's consumer has it as its custom id.
+const APPLICATION: &str = "demo-app";
 /// How long requests may still run after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -35,7 +37,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         .build()
         .map_err(Failure::system("start threads"))?;
     runtime.block_on(async {
-        let demo = start(args.port).await?;
+        let demo = start(args.port, TTL).await?;
         let _ = io::stdout().lock().write_all(demo.page().as_bytes());
         tokio::signal::ctrl_c().await.map_err(Failure::system("listen for Ctrl-C"))?;
         demo.gateway.drain(DRAIN).await;
@@ -49,11 +51,12 @@ struct Demo {
     proxy: SocketAddr,
     authorization_server: SocketAddr,
     application: Client,
+    ttl: Duration,
 }
 
 /// Starts all three. Port 0 takes free ones.
-async fn start(port: u16) -> Result<Demo, Failure> {
-    let application = Client { id: "demo-app".to_owned(), secret: "demo-secret".to_owned() };
+async fn start(port: u16, ttl: Duration) -> Result<Demo, Failure> {
+    let application = Client { id: APPLICATION.to_owned(), secret: "demo-secret".to_owned() };
     let gateway_client = Client { id: "gateway".to_owned(), secret: Uuid::new_v4().simple().to_string() };
 
     let default = Settings::default();
@@ -70,11 +73,11 @@ async fn start(port: u16) -> Result<Demo, Failure> {
     let server = AuthorizationServer::new(application.clone(), gateway_client.clone());
     let authorization_server = serve(server.app(), proxy.port().checked_add(1)).await?;
     let upstream = serve(echo::app(), None).await?;
-    let text = configuration(upstream, authorization_server, &application, &gateway_client);
+    let text = configuration(upstream, authorization_server, &gateway_client, ttl);
     let refused = |problems| declarative::failure("demo", &text, &problems, &*registry);
     let compiled = declarative::compile(&text, &*registry).map_err(refused)?;
     gateway.load(compiled.plan).map_err(refused)?;
-    Ok(Demo { gateway, proxy, authorization_server, application })
+    Ok(Demo { gateway, proxy, authorization_server, application, ttl })
 }
 
 /// Serves `app` on loopback, at `wanted` if that port is free, else at any.
@@ -96,7 +99,8 @@ async fn serve(app: Router, wanted: Option<u16>) -> Result<SocketAddr, Failure> 
 }
 
 /// What the demo's gateway runs, as its users would write it.
-fn configuration(upstream: SocketAddr, server: SocketAddr, application: &Client, gateway: &Client) -> String {
+fn configuration(upstream: SocketAddr, server: SocketAddr, gateway: &Client, ttl: Duration) -> String {
+    let ttl = ttl.as_secs_f64();
     use base64::Engine;
     let credential = base64::prelude::BASE64_STANDARD.encode(format!("{}:{}", gateway.id, gateway.secret));
     format!(
@@ -114,19 +118,19 @@ services:
       introspection_url: http://{server}/introspect
       authorization_value: Basic {credential}
       consumer_by: client_id
-      ttl: {TTL}
+      ttl: {ttl}
 consumers:
 - username: demo
-  custom_id: {}
-"#,
-        application.id
+  custom_id: {APPLICATION}
+"#
     )
 }
 
 impl Demo {
     /// What the demo prints: lines to paste, and what they show.
     fn page(&self) -> String {
-        let Demo { proxy, authorization_server: server, application, .. } = self;
+        let Demo { proxy, authorization_server: server, application, ttl, .. } = self;
+        let (ttl, retries) = (ttl.as_secs(), ttl.as_secs() + 2);
         let client = format!("{}:{}", application.id, application.secret);
         let mut page = format!(
             "\
@@ -162,8 +166,8 @@ Behind the gateway, an upstream echoes what reaches it. Paste these into another
         let _ = write!(
             page,
             "\
-# {} The gateway uses an answer for {TTL} s (its ttl), so the 401 comes within {TTL} s.
-for i in 1 2 3 4 5 6 7; do curl -s -o /dev/null -w '%{{http_code}}\\n' -H \"Authorization: Bearer $TOKEN\" http://{proxy}/hello; sleep 1; done
+# {} The gateway uses an answer for {ttl} s (its ttl), so the 401 comes within {ttl} s.
+for i in $(seq {retries}); do curl -s -o /dev/null -w '%{{http_code}}\\n' -H \"Authorization: Bearer $TOKEN\" http://{proxy}/hello; sleep 1; done
 
 Ctrl-C ends the demo.
 ",
@@ -172,3 +176,6 @@ Ctrl-C ends the demo.
         page
     }
 }
+
+#[cfg(test)]
+mod tests;
