@@ -7,6 +7,7 @@ use portcullis_model::formats::declarative;
 use portcullis_model::lower::lower;
 use portcullis_model::plan::Plan;
 use portcullis_model::problem::Problems;
+use portcullis_model::yaml;
 use std::path::Path;
 
 /// What a text means.
@@ -34,7 +35,20 @@ pub(crate) fn compile(text: &str, catalog: &dyn Catalog) -> Result<Compiled, Pro
 }
 
 /// The problems of a text as what a command ends with.
-pub(crate) fn failure(name: &str, text: &str, problems: &Problems, catalog: &dyn Catalog) -> Failure {
+pub(crate) fn failure(name: &str, text: &str, problems: Problems, catalog: &dyn Catalog) -> Failure {
+    let problems = located(problems, text);
     let secrets = problems::secret_fields(catalog);
-    Failure::Problems(problems::draw(name, text, problems, Style::for_stderr(&secrets)))
+    Failure::Problems(problems::draw(name, text, &problems, Style::for_stderr(&secrets)))
+}
+
+/// Adds places to problems that have none: those that show only when plugins are built.
+pub(crate) fn located(mut problems: Problems, text: &str) -> Problems {
+    if problems.iter().any(|problem| problem.place.is_none())
+        && let Ok(node) = yaml::parse(text)
+    {
+        for problem in problems.0.iter_mut().filter(|problem| problem.place.is_none()) {
+            problem.place = Some(node.place(&problem.path));
+        }
+    }
+    problems
 }

@@ -1,7 +1,9 @@
 //! Why a command ended without having done its work: one clear sentence, or every problem of a file.
 
 use portcullis_proxy as proxy;
+use std::error::Error;
 use std::io::{self, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 /// What is printed before the process ends with status 1.
@@ -23,8 +25,8 @@ pub(crate) enum Failure {
     #[error("cannot open the access log {}: {why}", path.display())]
     AccessLog { path: PathBuf, why: String },
     /// The data plane does not start.
-    #[error("the data plane does not start: {0}")]
-    DataPlane(#[from] proxy::StartError),
+    #[error("the data plane does not start")]
+    DataPlane(#[source] proxy::StartError),
     /// The operating system refuses threads, signals and the like.
     #[error("cannot {what}: {why}")]
     System { what: &'static str, why: io::Error },
@@ -36,7 +38,11 @@ impl Failure {
         let mut out = io::stderr().lock();
         let _ = match self {
             Failure::Problems(drawn) => write!(out, "{drawn}"),
-            sentence => writeln!(out, "portcullis: {sentence}"),
+            sentence => {
+                let causes = iter::successors(sentence.source(), |&cause| cause.source());
+                let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+                writeln!(out, "portcullis: {sentence}{causes}")
+            }
         };
     }
 

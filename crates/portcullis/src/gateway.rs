@@ -3,16 +3,18 @@
 use crate::failure::{Failure, plain};
 use crate::settings::Settings;
 use crate::settings::access_log::AccessLogTo;
+use portcullis_introspection::{CacheStats, FinishedCall, Observer};
 use portcullis_model::catalog::Catalog;
 use portcullis_model::plan::Plan;
 use portcullis_model::problem::Problems;
 use portcullis_plugins::env::{Env, EnvSettings};
 use portcullis_plugins::registry::Registry;
-use portcullis_proxy::telemetry::AccessLog;
+use portcullis_proxy::snapshot::{Change, Changes};
+use portcullis_proxy::telemetry::{AccessLog, CacheNumbers, Metrics};
 use portcullis_proxy::{DataPlane, Loaded, StartError};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -23,31 +25,54 @@ pub(crate) struct Gateway {
     plane: DataPlane,
 }
 
-/// Every plugin, with what plugins get from outside. `runtime` carries the calls to authorization servers,
-/// `variables` are those that `{vault://env/…}` may name.
-pub(crate) fn registry(settings: &Settings, runtime: Handle, variables: HashMap<String, String>) -> Arc<Registry> {
-    let env = Env::new(EnvSettings {
-        runtime,
-        cache: settings.introspection.cache.clone(),
-        concurrent_calls: settings.introspection.concurrent_calls,
-        queued_calls: settings.introspection.queued_calls,
-        authorization_servers: settings.authorization_servers.clone(),
-        variables,
-    });
-    Arc::new(Registry::new(Arc::new(env)))
+/// The plugins, and the place where their calls are counted.
+#[derive(Debug)]
+pub(crate) struct Plugins {
+    pub registry: Arc<Registry>,
+    calls: Arc<Calls>,
+}
+
+impl Plugins {
+    /// `runtime` carries the calls to authorization servers, `variables` are those that `{vault://env/…}` may name.
+    pub(crate) fn new(settings: &Settings, runtime: Handle, variables: HashMap<String, String>) -> Self {
+        let calls = Arc::new(Calls::default());
+        let env = Env::new(EnvSettings {
+            runtime,
+            cache: settings.introspection.cache(calls.clone()),
+            concurrent_calls: settings.introspection.concurrent_calls,
+            queued_calls: settings.introspection.queued_calls,
+            authorization_servers: settings.authorization_servers.clone(),
+            variables,
+        });
+        Self { registry: Arc::new(Registry::new(Arc::new(env))), calls }
+    }
+}
+
+/// Hands finished calls to the metrics. The data plane owns those, and is made after the plugins that it builds.
+#[derive(Debug, Default)]
+struct Calls(OnceLock<Metrics>);
+
+impl Observer for Calls {
+    fn call_finished(&self, call: &FinishedCall<'_>) {
+        if let Some(metrics) = self.0.get() {
+            metrics.introspection_call(call.outcome.code(), call.took);
+        }
+    }
 }
 
 impl Gateway {
     /// Binds the proxy listeners and starts the workers. `setting` is what a user changes when a port is taken.
-    pub(crate) fn start(settings: &Settings, registry: Arc<Registry>, setting: &'static str) -> Result<Self, Failure> {
+    pub(crate) fn start(settings: &Settings, plugins: Plugins, setting: &'static str) -> Result<Self, Failure> {
         let access_log = match &settings.access_log {
             AccessLogTo::Nowhere => None,
-            AccessLogTo::StandardOutput => Some(AccessLog::to_stdout()),
+            AccessLogTo::StandardOutput => Some(AccessLog::to_stdout().map_err(Failure::system("start a thread"))?),
             AccessLogTo::File(path) => Some(
                 AccessLog::to_file(path)
                     .map_err(|error| Failure::AccessLog { path: path.clone(), why: plain(&error) })?,
             ),
         };
+        let dropped = access_log.as_ref().map(AccessLog::dropped_source);
+        let Plugins { registry, calls } = plugins;
         let plane = DataPlane::start(settings.proxy.clone(), &settings.proxy_listen, registry.clone(), access_log)
             .map_err(|error| match error {
                 StartError::Listen { address, source } => {
@@ -55,6 +80,13 @@ impl Gateway {
                 }
                 other => Failure::DataPlane(other),
             })?;
+        let (metrics, cache) = (plane.metrics(), registry.env().cache().clone());
+        metrics.register_cache(move || numbers(&cache.stats()));
+        if let Some(dropped) = dropped {
+            metrics.register_log(dropped);
+        }
+        // Set once: nobody else has this handle.
+        let _ = calls.0.set(metrics.clone());
         Ok(Self { registry, plane })
     }
 
@@ -66,6 +98,11 @@ impl Gateway {
     /// Puts a plan in place of the one that is live, or nothing changes.
     pub(crate) fn load(&self, plan: Plan) -> Result<Loaded, Problems> {
         self.plane.load(plan)
+    }
+
+    /// Counts a configuration that was refused.
+    pub(crate) fn refused(&self) {
+        self.plane.metrics().reload_failed();
     }
 
     /// Revision of the live configuration; 0 before the first.
@@ -86,5 +123,49 @@ impl Gateway {
     /// Takes no more connections, lets requests end for at most `limit`, stops.
     pub(crate) async fn drain(&self, limit: Duration) {
         self.plane.drain(limit).await;
+    }
+}
+
+fn numbers(stats: &CacheStats) -> CacheNumbers {
+    CacheNumbers {
+        hits: stats.hits,
+        negatives: stats.negative_hits,
+        misses: stats.misses,
+        evictions: stats.evictions,
+        entries: stats.positive_entries + stats.negative_entries,
+        bytes: stats.positive_bytes + stats.negative_bytes,
+        flights: stats.flights,
+    }
+}
+
+/// What a load changed, for people: `1 service added, 2 routes changed`.
+pub(crate) fn summary(changes: &Changes) -> String {
+    let kinds = [
+        ("service", changes.services),
+        ("route", changes.routes),
+        ("consumer", changes.consumers),
+        ("plugin", changes.plugins),
+    ];
+    let mut parts = Vec::new();
+    for (kind, Change { added, changed, removed }) in kinds {
+        for (number, done) in [(added, "added"), (changed, "changed"), (removed, "removed")] {
+            if number > 0 {
+                parts.push(format!("{number} {kind}{} {done}", if number == 1 { "" } else { "s" }));
+            }
+        }
+    }
+    if parts.is_empty() { "nothing changed in meaning".to_owned() } else { parts.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_in_words() {
+        let routes = Change { added: 2, changed: 0, removed: 1 };
+        let plugins = Change { changed: 1, ..Change::default() };
+        let changes = Changes { routes, plugins, services: Change::default(), consumers: Change::default() };
+        assert_eq!(summary(&changes), "2 routes added, 1 route removed, 1 plugin changed");
     }
 }

@@ -4,7 +4,7 @@
 //! place and says every problem in the log, once: a content that was looked at before is not looked at again.
 
 use crate::declarative::{self, Compiled};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, summary};
 use crate::problems;
 use crate::status::Status;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -104,10 +104,11 @@ impl Reloader {
             Ok((loaded, warnings)) => {
                 warn(&self.path, &warnings);
                 self.status.refused.store(false, Ordering::Relaxed);
-                tracing::info!("configuration revision {} live: {}", loaded.revision, loaded.changes);
+                tracing::info!("configuration revision {} live: {}", loaded.revision, summary(&loaded.changes));
                 Outcome::Loaded
             }
             Err(problems) => {
+                let problems = declarative::located(problems, &text);
                 self.refuse(&problems::lines(&self.path.display().to_string(), &problems));
                 Outcome::Refused
             }
@@ -116,6 +117,7 @@ impl Reloader {
 
     fn refuse(&self, lines: &[String]) {
         self.status.refused.store(true, Ordering::Relaxed);
+        self.gateway.refused();
         let revision = self.gateway.revision();
         tracing::error!("configuration refused, revision {revision} serves on: {}", lines.join(" | "));
     }

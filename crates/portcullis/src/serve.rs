@@ -6,7 +6,7 @@
 use crate::cli::ServeArgs;
 use crate::declarative::{self, Compiled};
 use crate::failure::{Failure, plain};
-use crate::gateway::{self, Gateway};
+use crate::gateway::{Gateway, Plugins, summary};
 use crate::log;
 use crate::reload::{self, Reloader};
 use crate::settings::Settings;
@@ -35,14 +35,15 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let path = settings.declarative.clone().ok_or(Failure::NothingToServe)?;
-    let registry = gateway::registry(&settings, Handle::current(), variables());
+    let plugins = Plugins::new(&settings, Handle::current(), variables());
+    let registry = plugins.registry.clone();
     let text = declarative::read(&path)?;
-    let refused = |problems| declarative::failure(&path.display().to_string(), &text, &problems, &*registry);
+    let refused = |problems| declarative::failure(&path.display().to_string(), &text, problems, &*registry);
     let Compiled { plan, warnings } = declarative::compile(&text, &*registry).map_err(refused)?;
     reload::warn(&path, &warnings);
 
     let status_listeners = bind_status(&settings).await?;
-    let gateway = Arc::new(Gateway::start(&settings, registry.clone(), "--proxy-listen")?);
+    let gateway = Arc::new(Gateway::start(&settings, plugins, "--proxy-listen")?);
     let status = Arc::new(status_of(&gateway));
     for address in gateway.addresses() {
         tracing::info!("proxy listening on {address}");
@@ -54,7 +55,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     tokio::spawn(status::serve(status_listeners, status.clone()));
 
     let loaded = gateway.load(plan).map_err(refused)?;
-    tracing::info!("configuration revision {} live: {}", loaded.revision, loaded.changes);
+    tracing::info!("configuration revision {} live: {}", loaded.revision, summary(&loaded.changes));
     tokio::spawn(Reloader::new(path.clone(), &text, gateway.clone(), status.clone()).run(signals.hangup));
 
     let name = end_asked(&mut signals.terminate, &mut signals.interrupt).await;

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::{Router, routing::get};
+use portcullis_proxy::telemetry::metrics::CONTENT_TYPE;
 use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
@@ -69,8 +70,7 @@ async fn readyz(State(status): State<Arc<Status>>) -> Response {
 }
 
 async fn metrics(State(status): State<Arc<Status>>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], (status.metrics)()).into_response()
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], (status.metrics)()).into_response()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod echo;
 use crate::cli::DemoArgs;
 use crate::declarative;
 use crate::failure::{Failure, plain};
-use crate::gateway::{self, Gateway};
+use crate::gateway::{Gateway, Plugins};
 use crate::log;
 use crate::settings::Settings;
 use authorization_server::{AuthorizationServer, Client};
@@ -66,15 +66,16 @@ async fn start(port: u16, ttl: Duration) -> Result<Demo, Failure> {
         ..default
     };
     // Before the others, so that a port that is taken is the first thing said.
-    let registry = gateway::registry(&settings, tokio::runtime::Handle::current(), HashMap::new());
-    let gateway = Gateway::start(&settings, registry.clone(), "--port")?;
+    let plugins = Plugins::new(&settings, tokio::runtime::Handle::current(), HashMap::new());
+    let registry = plugins.registry.clone();
+    let gateway = Gateway::start(&settings, plugins, "--port")?;
     let proxy = gateway.addresses()[0];
 
     let server = AuthorizationServer::new(application.clone(), gateway_client.clone());
     let authorization_server = serve(server.app(), proxy.port().checked_add(1)).await?;
     let upstream = serve(echo::app(), None).await?;
     let text = configuration(upstream, authorization_server, &gateway_client, ttl);
-    let refused = |problems| declarative::failure("demo", &text, &problems, &*registry);
+    let refused = |problems| declarative::failure("demo", &text, problems, &*registry);
     let compiled = declarative::compile(&text, &*registry).map_err(refused)?;
     gateway.load(compiled.plan).map_err(refused)?;
     Ok(Demo { gateway, proxy, authorization_server, application, ttl })

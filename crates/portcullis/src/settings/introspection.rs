@@ -1,15 +1,53 @@
-//! `introspection:`, the token cache and the calls of the whole gateway.
+//! `introspection:`, the token cache and the calls of the whole gateway. Defaults and reasons are the library's.
 
 use super::section::Section;
-use portcullis_introspection::CacheConfig;
+use portcullis_introspection::{CacheConfig, Observer};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What counts for every profile.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Introspection {
-    pub cache: CacheConfig,
+    /// Bytes of all active answers together.
+    cache_bytes: usize,
+    max_entry_bytes: usize,
+    max_lifetime: Duration,
+    /// Bytes of all inactive answers together.
+    negative_bytes: usize,
+    negative_lifetime: Duration,
     /// `None`: the library's default.
     pub concurrent_calls: Option<usize>,
     pub queued_calls: Option<usize>,
+}
+
+impl Default for Introspection {
+    fn default() -> Self {
+        let cache = CacheConfig::default();
+        Self {
+            cache_bytes: cache.max_bytes,
+            max_entry_bytes: cache.max_entry_bytes,
+            max_lifetime: cache.max_lifetime,
+            negative_bytes: cache.negative_bytes,
+            negative_lifetime: cache.negative_ttl,
+            concurrent_calls: None,
+            queued_calls: None,
+        }
+    }
+}
+
+impl Introspection {
+    /// The cache's configuration, `observer` told of every call.
+    pub(crate) fn cache(&self, observer: Arc<dyn Observer>) -> CacheConfig {
+        CacheConfig {
+            max_bytes: self.cache_bytes,
+            max_entry_bytes: self.max_entry_bytes,
+            max_lifetime: self.max_lifetime,
+            negative_bytes: self.negative_bytes,
+            negative_ttl: self.negative_lifetime,
+            observer: Some(observer),
+            ..CacheConfig::default()
+        }
+    }
 }
 
 const MIB: u64 = 1 << 20;
@@ -17,24 +55,21 @@ const TIB: u64 = 1 << 40;
 /// Seconds.
 const YEAR: f64 = 365.0 * 86_400.0;
 
-/// Most calls at once, and most that wait, that can be asked for.
-pub(super) const CALLS: std::ops::RangeInclusive<u64> = 1..=1_000_000;
-
 pub(crate) fn read(section: &mut Section<'_>) -> Introspection {
-    Introspection {
-        cache: section.section("cache", cache),
-        concurrent_calls: section.size("concurrent_calls", CALLS),
-        queued_calls: section.size("queued_calls", CALLS),
-    }
+    let default = Introspection::default();
+    let (concurrent_calls, queued_calls) = calls(section);
+    section.section("cache", |cache| Introspection {
+        cache_bytes: cache.size("bytes", MIB..=TIB).unwrap_or(default.cache_bytes),
+        max_entry_bytes: cache.size("max_entry_bytes", 1024..=16 * MIB).unwrap_or(default.max_entry_bytes),
+        max_lifetime: cache.seconds("max_lifetime", 1.0..=YEAR).unwrap_or(default.max_lifetime),
+        negative_bytes: cache.size("negative_bytes", 64 * 1024..=TIB).unwrap_or(default.negative_bytes),
+        negative_lifetime: cache.seconds("negative_lifetime", 0.0..=3600.0).unwrap_or(default.negative_lifetime),
+        concurrent_calls,
+        queued_calls,
+    })
 }
 
-fn cache(section: &mut Section<'_>) -> CacheConfig {
-    let default = CacheConfig::default();
-    CacheConfig {
-        bytes: section.size("bytes", MIB..=TIB).unwrap_or(default.bytes),
-        max_lifetime: section.seconds("max_lifetime", 1.0..=YEAR).unwrap_or(default.max_lifetime),
-        max_entry_bytes: section.size("max_entry_bytes", 1024..=MIB * 16).unwrap_or(default.max_entry_bytes),
-        negative_bytes: section.size("negative_bytes", 64 * 1024..=TIB).unwrap_or(default.negative_bytes),
-        negative_lifetime: section.seconds("negative_lifetime", 0.0..=3600.0).unwrap_or(default.negative_lifetime),
-    }
+/// Calls at once and calls that wait: here for all, in an entry of `authorization_servers:` for one.
+pub(super) fn calls(section: &mut Section<'_>) -> (Option<usize>, Option<usize>) {
+    (section.size("concurrent_calls", 1..=100_000), section.size("queued_calls", 0..=100_000))
 }
