@@ -30,10 +30,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(settings: Settings, access_log: Option<AccessLog>, tls: Arc<rustls::ClientConfig>) -> Self {
+        let metrics = Metrics::new(settings.workers.max(1));
+        if let Some(log) = &access_log {
+            metrics.register_log(log.dropped_source());
+        }
         Self {
             current: ArcSwap::from_pointee(Snapshot::empty()),
             revision: AtomicU64::new(0),
-            metrics: Metrics::new(settings.workers.max(1)),
+            metrics,
             settings,
             access_log,
             tls,

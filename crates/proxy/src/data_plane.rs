@@ -82,14 +82,7 @@ impl DataPlane {
             .name("retire".into())
             .spawn(move || free_when_unused(&old))
             .map_err(StartError::Worker)?;
-        Ok(DataPlane {
-            shared,
-            build,
-            addresses,
-            stop,
-            workers: Mutex::new(threads),
-            loading: Mutex::new(retired),
-        })
+        Ok(DataPlane { shared, build, addresses, stop, workers: Mutex::new(threads), loading: Mutex::new(retired) })
     }
 
     /// The addresses it listens on, in the order of `listen`, with real ports in place of 0.
@@ -102,7 +95,8 @@ impl DataPlane {
     pub fn load(&self, plan: Plan) -> Result<Loaded, Problems> {
         let retired = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let previous = self.shared.current();
-        let compiled = snapshot::compile(plan, &*self.build, &previous, &self.shared)?;
+        let compiled = snapshot::compile(plan, &*self.build, &previous, &self.shared)
+            .inspect_err(|_| self.shared.metrics.reload_failed())?;
         let (revision, changes) = (compiled.revision, compiled.changes_since(&previous));
         self.shared.publish(Arc::new(compiled));
         // A send fails only when the freeing thread is gone; then the last user frees it, slower but right.
@@ -119,6 +113,11 @@ impl DataPlane {
         &self.shared.metrics
     }
 
+    /// The log it was started with, to be opened anew when somebody moves the file.
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.shared.access_log.as_ref()
+    }
+
     /// Takes no more connections, closes idle ones, lets requests in flight end, for at most `limit`; then stops the
     /// workers. Returns when they have ended. A second call returns at once.
     pub async fn drain(&self, limit: Duration) {
@@ -130,6 +129,9 @@ impl DataPlane {
             if thread.join().is_err() {
                 tracing::error!("a worker ended by a panic");
             }
+        }
+        if let Some(log) = &self.shared.access_log {
+            log.flush();
         }
     }
 }
@@ -165,6 +167,8 @@ fn spawn_worker(
             Ok(runtime) => {
                 let _ = ready.send(Ok(()));
                 runtime.block_on(listener::run(Core::new(shared, number), listeners, stopped));
+                // What is still open is dropped; a name that is being resolved is not waited for.
+                runtime.shutdown_background();
             }
             Err(error) => {
                 let _ = ready.send(Err(error));

@@ -177,7 +177,10 @@ fn split_host(value: &[u8]) -> Option<(usize, Option<u16>)> {
 
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+        )
 }
 
 /// The engine reads any list that ends in `chunked` as chunked; another server may not.
@@ -217,7 +220,10 @@ mod tests {
         check("a.example:", Some(("a.example", None)));
         check("[::1]:80", Some(("[::1]", Some(80))));
         check("a_b-c.example", Some(("a_b-c.example", None)));
-        for bad in ["", ":80", "a b", "a,b", "a/b", "a@b", "a:b", "a:123456", "a:65536", "a:80:80", "[::1", "[]", "[g]", "a\\b", "a?b", "a#b"] {
+        for bad in [
+            "", ":80", "a b", "a,b", "a/b", "a@b", "a:b", "a:123456", "a:65536", "a:80:80", "[::1", "[]", "[g]",
+            "a\\b", "a?b", "a#b",
+        ] {
             check(bad, None);
         }
     }
@@ -252,7 +258,8 @@ mod tests {
             (&["identity"], false),
             (&["chunked,"], false),
         ] {
-            let headers: Vec<_> = [("host", "a")].into_iter().chain(values.iter().map(|v| ("transfer-encoding", *v))).collect();
+            let headers: Vec<_> =
+                [("host", "a")].into_iter().chain(values.iter().map(|v| ("transfer-encoding", *v))).collect();
             assert_eq!(read("/", Version::HTTP_11, &headers).is_ok(), fine, "{values:?}");
         }
     }

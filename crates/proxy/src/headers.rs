@@ -10,7 +10,7 @@ use crate::listener::Client;
 use crate::render::{Failure, PRODUCT, REQUEST_ID};
 use crate::snapshot::Lane;
 use crate::target;
-use crate::upstream::{Outbound, Relay, Upload, origin::Origin};
+use crate::upstream::{Outbound, Relay, Upload};
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE, TRAILER,
@@ -44,12 +44,12 @@ pub(crate) fn outgoing(
     head: Head,
     found: Found,
     lane: &Lane,
-    origin: &Origin,
     edits: Edits,
     upload: Option<Box<Upload>>,
     client: &Client,
     id: RequestId,
 ) -> Result<Request<Outbound>, Failure> {
+    let origin = lane.origin.as_ref().ok_or(Failure::NoService)?;
     let mut added: SmallVec<[(HeaderName, HeaderValue); OURS]> = SmallVec::new();
     forwarded(&head, found, lane, client, &mut added);
     let uri = upstream_uri(&head, found, lane, &edits)?;
@@ -237,7 +237,7 @@ fn is_ours(name: &HeaderName) -> bool {
 fn take_out(headers: &mut HeaderMap, mut names: Names) {
     if names.contains(&CONNECTION) {
         let listed = headers.get_all(CONNECTION).iter().flat_map(tokens);
-        let listed: Names = listed.filter_map(|token| token.parse().ok()).filter(|name| may_be_listed(name)).collect();
+        let listed: Names = listed.filter_map(|token| token.parse().ok()).filter(may_be_listed).collect();
         names.extend(listed);
     }
     for name in names {

@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn ids_are_32_digits_and_differ() {
         let (one, other) = (Ids::new(), Ids::new());
-        let ids: HashSet<String> = (0..1000).flat_map(|_| [one.next(), other.next()]).map(|id| id.as_str().to_owned()).collect();
+        let ids: HashSet<String> =
+            (0..1000).flat_map(|_| [one.next(), other.next()]).map(|id| id.as_str().to_owned()).collect();
         assert_eq!(ids.len(), 2000);
         assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|b| DIGITS.contains(&b))));
     }

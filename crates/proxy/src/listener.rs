@@ -10,13 +10,13 @@ use portcullis_model::plan::Protocol;
 use socket2::{Domain, Socket, Type};
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
-use std::io;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -141,9 +141,12 @@ async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: Socke
     let (io, watch) = core.watches.watch(socket);
     watch.read_within(limits.header_timeout);
     watch.limit_writes(limits.client_read_idle);
+    // The engine takes no less.
+    let head_bytes = limits.max_head_bytes.max(8 * 1024);
     let mut engine = http1::Builder::new();
     engine
-        .max_buf_size(limits.max_head_bytes.max(8 * 1024))
+        .max_buf_size(head_bytes)
+        .max_header_size(head_bytes)
         // The watch has this limit, without a timer per request.
         .header_read_timeout(None)
         .auto_date_header(false);

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::decide::{Decision, Found, decide};
 use crate::head::{BadHead, Head};
-use crate::headers::{self, Latency};
+use crate::headers;
 use crate::listener::Client;
 use crate::render::Failure;
 use crate::scope::{Answer, Body, Scope};
@@ -29,11 +29,12 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
         // Before anything is decided by a head that another server might read otherwise.
         Err(bad) => refuse_head(&bad, &mut upload, &mut scope),
         Ok(mut head) => {
-            scope.note(&head);
             // Other doors ask exactly this.
             let mut endpoint = None;
             let decision = decide(&snapshot, &mut head, &mut scope.cx, &mut endpoint).await;
-            scope.route = endpoint.and_then(|endpoint| snapshot.metrics(endpoint));
+            if let Some(endpoint) = endpoint {
+                scope.found(&snapshot, endpoint);
+            }
             match decision {
                 Decision::Forward(found) => {
                     let forwarded = forward(&snapshot, found, head, upload.take(), &mut scope).await;
@@ -72,13 +73,11 @@ async fn forward(
     let (core, client) = (scope.core.clone(), scope.client.clone());
     let version = head.version;
     let edits = mem::take(&mut scope.cx.edits);
-    let request = headers::outgoing(head, found, lane, origin, edits, upload, &client, scope.id)?;
-    let sent = core.clock.read();
-    scope.sent = Some(sent);
+    let request = headers::outgoing(head, found, lane, edits, upload, &client, scope.id)?;
+    scope.sent = Some(core.clock.read());
     let mut answer = upstream::send(&core, origin, service, &client.watch, request).await?;
-    let answered = core.clock.read();
+    let latency = scope.answered_by(answer.body().peer());
     headers::incoming(&mut answer, scope.is_head)?;
-    let latency = Latency { proxy: sent - scope.started, upstream: answered - sent };
     headers::mark_proxied(answer.headers_mut(), version, scope.id, latency);
     Ok(answer.map(Answer::Relay))
 }

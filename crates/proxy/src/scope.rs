@@ -3,23 +3,26 @@
 //! A scope is opened when a head has arrived and lives until the answer's last byte has been handed over, inside
 //! the answer's body. Its end counts and logs the request, whichever way it ends.
 
-use crate::core::Core;
-use crate::head::Head;
+use crate::core::{Core, View};
 use crate::headers::{self, Latency};
 use crate::ids::RequestId;
 use crate::listener::Client;
 use crate::render::{self, Asked, Failure, To};
-use crate::telemetry::RouteMetrics;
+use crate::telemetry::{Entry, RouteMetrics};
 use crate::upstream::Relay;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, header};
 use http_body::{Frame, SizeHint};
-use portcullis_plugins::{Context, Refusal};
+use portcullis_model::plan::Route;
+use portcullis_plugins::context::CacheUse;
+use portcullis_plugins::{Context, Reason, Refusal};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{self, Poll};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// One request, from its head to the end of its answer.
 pub(crate) struct Scope {
@@ -39,6 +42,22 @@ pub(crate) struct Scope {
     asked: Asked,
     status: Option<StatusCode>,
     bytes: u64,
+    /// When its answer's head came.
+    answered: Option<Instant>,
+    /// Only when there is a log.
+    line: Option<Box<Line>>,
+}
+
+/// What the log line says and nothing else keeps.
+struct Line {
+    time: SystemTime,
+    method: Method,
+    host: HeaderValue,
+    uri: Uri,
+    route: Option<Arc<Route>>,
+    upstream: Option<SocketAddr>,
+    /// Code of a failure.
+    failure: Option<&'static str>,
 }
 
 /// Counted for clients that left before they had an answer.
@@ -64,11 +83,33 @@ impl Scope {
             asked: Asked::of(&parts.method, &parts.headers),
             status: None,
             bytes: 0,
+            answered: None,
+            line: core.shared.access_log.is_some().then(|| Line::of(parts)),
         })
     }
 
-    /// Keeps what the log line needs of the head.
-    pub(crate) fn note(&mut self, _head: &Head) {}
+    /// It has a route.
+    pub(crate) fn found(&mut self, view: &View, endpoint: usize) {
+        self.route = view.metrics(endpoint);
+        if let Some(line) = &mut self.line {
+            line.route = view.lanes.get(endpoint).map(|lane| lane.route.clone());
+        }
+    }
+
+    /// The head of the upstream's answer has come.
+    pub(crate) fn answered_by(&mut self, upstream: SocketAddr) -> Latency {
+        let now = self.core.clock.read();
+        self.answered = Some(now);
+        if let Some(line) = &mut self.line {
+            line.upstream = Some(upstream);
+        }
+        self.latency(now)
+    }
+
+    fn latency(&self, answered: Instant) -> Latency {
+        let sent = self.sent.unwrap_or(answered);
+        Latency { proxy: sent - self.started, upstream: answered - sent }
+    }
 
     /// A step's own answer.
     pub(crate) fn answer(&self, answer: Response<Bytes>) -> Response<Answer> {
@@ -84,11 +125,14 @@ impl Scope {
     }
 
     /// The gateway's own failure, as HTTP.
-    pub(crate) fn failure(&self, failure: &Failure) -> Response<Answer> {
+    pub(crate) fn failure(&mut self, failure: &Failure) -> Response<Answer> {
         self.core.metrics.failed(failure);
+        if let Some(line) = &mut self.line {
+            line.failure = Some(failure.code());
+        }
         let mut answer = render::failure(failure, self.to()).map(Answer::Whole);
-        if let Some(sent) = self.sent.filter(|_| failure.is_proxied()) {
-            let latency = Latency { proxy: sent - self.started, upstream: self.core.clock.read() - sent };
+        if failure.is_proxied() {
+            let latency = self.latency(self.core.clock.read());
             headers::mark_proxied(answer.headers_mut(), self.version, self.id, latency);
         }
         answer
@@ -105,11 +149,48 @@ impl Scope {
     }
 }
 
+impl Line {
+    fn of(parts: &Parts) -> Box<Self> {
+        let host = parts.headers.get(header::HOST).cloned();
+        Box::new(Self {
+            time: SystemTime::now(),
+            method: parts.method.clone(),
+            host: host.unwrap_or_else(|| HeaderValue::from_static("")),
+            uri: parts.uri.clone(),
+            route: None,
+            upstream: None,
+            failure: None,
+        })
+    }
+}
+
 impl Drop for Scope {
     fn drop(&mut self) {
         // nginx's status for a client that did not wait.
         let status = self.status.unwrap_or(LEFT);
-        self.core.metrics.answered(self.route.as_deref(), status, self.core.clock.read() - self.started);
+        let total = self.core.clock.read() - self.started;
+        self.core.metrics.answered(self.route.as_deref(), status, total);
+        if let (Some(log), Some(line)) = (&self.core.shared.access_log, &self.line) {
+            let facts = &self.cx.facts;
+            log.log(&Entry {
+                time: line.time,
+                request_id: self.id.as_str(),
+                client: self.client.peer,
+                method: line.method.as_str(),
+                host: line.host.to_str().unwrap_or_default(),
+                path: line.uri.path(),
+                status: status.as_u16(),
+                route: line.route.as_deref(),
+                upstream: line.upstream,
+                total,
+                upstream_time: self.sent.zip(self.answered).map(|(sent, answered)| answered - sent),
+                bytes_sent: self.bytes,
+                reason: facts.reason.map(Reason::code).or(line.failure),
+                cache: facts.cache.map(CacheUse::as_str),
+                token: facts.token,
+                consumer: self.cx.consumer.as_deref(),
+            });
+        }
         let limits = self.core.limits();
         self.client.watch.rest(limits.keep_alive_idle, limits.header_timeout);
     }

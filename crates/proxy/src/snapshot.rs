@@ -89,13 +89,7 @@ pub struct Change {
 impl Snapshot {
     /// What serves before the first configuration: nothing matches.
     pub(crate) fn empty() -> Self {
-        Self {
-            revision: 0,
-            router: None,
-            lanes: Vec::new(),
-            consumers: Arc::default(),
-            instances: HashMap::new(),
-        }
+        Self { revision: 0, router: None, lanes: Vec::new(), consumers: Arc::default(), instances: HashMap::new() }
     }
 
     /// What is different from `previous`. Consumers are compared by their number alone when they differ: a million
@@ -172,7 +166,8 @@ impl Compiler<'_> {
             return lane.clone();
         }
         let steps: Vec<Step> = route.steps.iter().map(|step| self.step(&step.candidates)).collect();
-        let mut owned: Vec<Box<str>> = steps.iter().flat_map(|step| &step.candidates).flat_map(Options::owned).collect();
+        let mut owned: Vec<Box<str>> =
+            steps.iter().flat_map(|step| &step.candidates).flat_map(Options::owned).collect();
         owned.sort_unstable();
         owned.dedup();
         let lane = Arc::new(Lane {
@@ -202,8 +197,7 @@ impl Compiler<'_> {
         if let Some(known) = self.by_consumer.get(&Arc::as_ptr(configs)) {
             return known.clone();
         }
-        let of: HashMap<_, _> =
-            configs.iter().filter_map(|(id, config)| Some((*id, self.instance(config)?))).collect();
+        let of: HashMap<_, _> = configs.iter().filter_map(|(id, config)| Some((*id, self.instance(config)?))).collect();
         let owned = of.values().flat_map(|instance| instance.owned.iter().cloned()).collect();
         let by_consumer = Arc::new(ByConsumer { of, owned });
         self.by_consumer.insert(Arc::as_ptr(configs), by_consumer.clone());

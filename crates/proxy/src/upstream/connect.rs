@@ -77,7 +77,7 @@ async fn open(core: &Core, origin: &Origin, address: SocketAddr) -> Result<Box<L
     };
     let (io, watch) = core.watches.watch(transport);
     let engine = http1::Builder::new().handshake(io).await.map_err(NoConnection::Engine)?;
-    Ok(Link::new(origin.index, core.clock.coarse(), watch, engine))
+    Ok(Link::new(origin.index, address, core.clock.coarse(), watch, engine))
 }
 
 async fn secure(

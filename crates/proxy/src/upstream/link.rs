@@ -14,6 +14,7 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -25,6 +26,7 @@ pub(crate) type Wire = Connection<Watched<Transport>, Outbound>;
 /// An upstream connection. Dropped, it is closed.
 pub(crate) struct Link {
     pub(super) origin: usize,
+    pub(super) peer: SocketAddr,
     pub(super) resting_since: Instant,
     pub(super) watch: Rc<Watch>,
     sender: SendRequest<Outbound>,
@@ -32,9 +34,13 @@ pub(crate) struct Link {
 }
 
 /// Who polls the connection.
+#[expect(clippy::large_enum_variant, reason = "it only ever stands in a link, which is boxed")]
 enum Driver {
     Holder(Wire),
-    Task { wire: Rc<RefCell<Option<Wire>>>, task: AbortHandle },
+    Task {
+        wire: Rc<RefCell<Option<Wire>>>,
+        task: AbortHandle,
+    },
     /// It has ended.
     Nobody,
 }
@@ -42,11 +48,12 @@ enum Driver {
 impl Link {
     pub(super) fn new(
         origin: usize,
+        peer: SocketAddr,
         now: Instant,
         watch: Rc<Watch>,
         (sender, wire): (SendRequest<Outbound>, Wire),
     ) -> Box<Self> {
-        Box::new(Self { origin, resting_since: now, watch, sender, driver: Driver::Holder(wire) })
+        Box::new(Self { origin, peer, resting_since: now, watch, sender, driver: Driver::Holder(wire) })
     }
 
     /// Whether it is open and has nothing left to do.
@@ -65,7 +72,6 @@ impl Link {
 
     /// Sends a request and waits for the head of its answer. An error that carries the request says that nothing of
     /// it was sent.
-    #[expect(clippy::result_large_err, reason = "the request moves back without a box, so that it can be sent again")]
     pub(super) async fn exchange(
         &mut self,
         request: Request<Outbound>,

@@ -25,18 +25,14 @@ pub(crate) struct Pools {
 #[derive(Default)]
 struct Slot {
     /// The one used last is taken first, so that those that are too many grow old.
+    #[expect(clippy::vec_box, reason = "links come and go in their boxes; moving them out of these would copy them")]
     links: Vec<Box<Link>>,
     addresses: Option<(Instant, Rc<[SocketAddr]>)>,
 }
 
 impl Pools {
     pub(crate) fn new(limits: &Limits, clock: Rc<Clock>) -> Self {
-        Self {
-            idle: RefCell::default(),
-            clock,
-            limit: limits.upstream_idle_connections,
-            keep: limits.upstream_idle,
-        }
+        Self { idle: RefCell::default(), clock, limit: limits.upstream_idle_connections, keep: limits.upstream_idle }
     }
 
     /// A connection that was open when last looked at.

@@ -5,6 +5,7 @@ use super::pool::Pools;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,13 +13,19 @@ use std::task::{Context, Poll};
 pub(crate) struct Relay {
     incoming: Incoming,
     complete: bool,
+    peer: SocketAddr,
     /// Gone once the exchange is over.
     link: Option<Box<Link>>,
 }
 
 impl Relay {
     pub(super) fn new(incoming: Incoming, link: Box<Link>) -> Self {
-        Self { complete: incoming.is_end_stream(), incoming, link: Some(link) }
+        Self { complete: incoming.is_end_stream(), incoming, peer: link.peer, link: Some(link) }
+    }
+
+    /// Where it comes from.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// The client has the answer's end, or has left: the connection goes back to its pool if the body is complete

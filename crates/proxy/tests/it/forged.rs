@@ -1,6 +1,6 @@
 //! Identity headers that a client sends arrive nowhere.
 
-use crate::gateway::{plan, plan_with, service, start, start_with, quick};
+use crate::gateway::{plan, plan_with, quick, service, start, start_with};
 use crate::wire::{Message, Upstream, Wire};
 use portcullis_proxy::Settings;
 
@@ -14,9 +14,12 @@ async fn echoed(plugins: &[&str], request: &str) -> Message {
 #[tokio::test]
 async fn forged_names_never_arrive() {
     for separator in "-_.~!'*+^|".chars() {
-        for name in ["X-Consumer-ID", "x-credential-SUB", "X-Anonymous-Consumer", "X-Userinfo", "eg-consumer-id", "x-tenant"] {
+        for name in
+            ["X-Consumer-ID", "x-credential-SUB", "X-Anonymous-Consumer", "X-Userinfo", "eg-consumer-id", "x-tenant"]
+        {
             let name = name.replace('-', &separator.to_string());
-            let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: forged\r\nX-Fine: yes\r\n{name}: forged\r\n\r\n");
+            let request =
+                format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: forged\r\nX-Fine: yes\r\n{name}: forged\r\n\r\n");
             let seen = echoed(&["identify"], &request).await;
             assert!(!seen.head.contains("forged"), "{name}:\n{}", seen.head);
             assert_eq!(seen.one("x-fine"), Some("yes"));
@@ -40,7 +43,9 @@ async fn three_copies_in_one_out() {
 #[tokio::test]
 async fn on_every_path() {
     let forged = "X-Consumer-Id: forged\r\nX-Credential-Sub: forged\r\n";
-    for (plugins, method) in [(&["identify"][..], "OPTIONS"), (&["wait"], "GET"), (&[], "GET"), (&["wait", "identify"], "POST")] {
+    for (plugins, method) in
+        [(&["identify"][..], "OPTIONS"), (&["wait"], "GET"), (&[], "GET"), (&["wait", "identify"], "POST")]
+    {
         let seen = echoed(plugins, &format!("{method} / HTTP/1.1\r\nHost: a\r\n{forged}\r\n")).await;
         assert!(!seen.head.contains("forged"), "{plugins:?} {method}:\n{}", seen.head);
     }

@@ -36,9 +36,24 @@ async fn heads() {
         ("double slash", "GET //b/c HTTP/1.1\r\nHost: a\r\n\r\n", 200, false),
         ("TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, true),
         ("CONNECT", "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405, true),
-        ("list ending in chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, true),
-        ("empty element, chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: , chunked\r\n\r\n0\r\n\r\n", 400, true),
-        ("chunked twice", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, true),
+        (
+            "list ending in chunked",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            400,
+            true,
+        ),
+        (
+            "empty element, chunked",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: , chunked\r\n\r\n0\r\n\r\n",
+            400,
+            true,
+        ),
+        (
+            "chunked twice",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            true,
+        ),
         ("not chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400, true),
         ("chunked on 1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, true),
         ("two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400, true),
@@ -61,7 +76,9 @@ async fn heads() {
 #[tokio::test]
 async fn chunks() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for junk in ["x\r\nabc\r\n0\r\n\r\n", "-1\r\n", "3\r\nabcd\r\n0\r\n\r\n", "11111111111111111\r\n", "3\nabc\r\n0\r\n\r\n"] {
+    for junk in
+        ["x\r\nabc\r\n0\r\n\r\n", "-1\r\n", "3\r\nabcd\r\n0\r\n\r\n", "11111111111111111\r\n", "3\nabc\r\n0\r\n\r\n"]
+    {
         let upstream = Upstream::echo().await;
         let (_gateway, address) = start(plan(upstream.address, &[]));
         let mut wire = Wire::connect(address).await;
@@ -73,17 +90,23 @@ async fn chunks() {
 // S-43: read by Transfer-Encoding alone, the length never goes on, and the connection ends with the answer.
 #[tokio::test]
 async fn length_and_chunked() {
-    for order in [
-        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
-    ] {
+    for order in
+        ["Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"]
+    {
         let upstream = Upstream::echo().await;
         let (_gateway, address) = start(plan(upstream.address, &[]));
         let mut wire = Wire::connect(address).await;
-        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{order}\r\n5\r\nhello\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\n{order}\r\n5\r\nhello\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+        );
         let answer = wire.ask(request).await;
         let seen = answer.seen();
-        assert_eq!((seen.one("content-length"), seen.one("transfer-encoding")), (None, Some("chunked")), "{}", seen.head);
+        assert_eq!(
+            (seen.one("content-length"), seen.one("transfer-encoding")),
+            (None, Some("chunked")),
+            "{}",
+            seen.head
+        );
         assert!(seen.head.ends_with("hello"), "{}", seen.head);
         assert!(wire.is_closed().await);
     }
@@ -156,7 +179,8 @@ async fn no_upgrade() {
     assert!(first.text().starts_with("GET /1 ") && second.text().starts_with("GET /2 "));
     assert_eq!(first.seen().one("upgrade"), None);
 
-    let switching = Upstream::once(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nsmuggled").await;
+    let switching =
+        Upstream::once(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nsmuggled").await;
     let (_gateway, address) = start(plan(switching.address, &[]));
     let answer = Wire::connect(address).await.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(answer.status(), 502);
@@ -168,7 +192,11 @@ async fn upstream_lengths() {
     for (answer, status, body) in [
         (&b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello"[..], 200, "hello"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 200, "hello"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 200, "hello"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            200,
+            "hello",
+        ),
         (b"HTTP/1.1 200 OK\r\n\r\nhello", 200, "hello"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 502, ""),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 502, ""),

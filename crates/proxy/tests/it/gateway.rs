@@ -2,8 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 use portcullis_model::plan::{
-    Candidate, Condition, Endpoint, Matcher, PathMatch, Plan, PluginConfig, Protocol, Protocols, Route,
-    Service, Step,
+    Candidate, Condition, Endpoint, Matcher, PathMatch, Plan, PluginConfig, Protocol, Protocols, Route, Service, Step,
 };
 use portcullis_model::problem::{Path, Problems};
 use portcullis_plugins::registry::Build;

@@ -1,5 +1,7 @@
 //! The data plane at its edge: real sockets on loopback, raw bytes in and out, fake plugins.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
+
 mod forged;
 mod framing;
 mod gateway;

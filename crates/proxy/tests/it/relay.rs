@@ -81,7 +81,8 @@ async fn a_hundred_requests_over_one_connection() {
         let seen = wire.ask(format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n")).await.text();
         assert!(seen.starts_with(&format!("GET /{number} ")), "{seen}");
         // A request with a body takes the connection with it, and brings it back.
-        let seen = wire.ask(format!("POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")).await.text();
+        let seen =
+            wire.ask(format!("POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")).await.text();
         assert!(seen.starts_with(&format!("POST /{number} ")) && seen.ends_with("hello"), "{seen}");
     }
     assert_eq!(upstream.connections(), 1);
@@ -105,7 +106,11 @@ async fn chunked_and_empty_answers_bring_the_connection_back() {
     let mut wire = Wire::connect(address).await;
     for _ in 0..10 {
         assert_eq!(wire.ask(GET).await.text(), "hello");
-        for request in ["HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /none HTTP/1.1\r\nHost: a\r\n\r\n", "GET /same HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        for request in [
+            "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /none HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /same HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
             wire.send(request).await;
             let mut head = String::new();
             while !head.ends_with("\r\n\r\n") {

@@ -95,7 +95,10 @@ async fn every_worker_sees_a_change() {
         wires.push(Wire::connect(address).await);
     }
     gateway
-        .load(Plan { endpoints: vec![endpoint("/new", route(Some(service(upstream.address)), &[]))], ..Plan::default() })
+        .load(Plan {
+            endpoints: vec![endpoint("/new", route(Some(service(upstream.address)), &[]))],
+            ..Plan::default()
+        })
         .unwrap();
     for wire in &mut wires {
         assert_eq!(wire.ask(GET).await.status(), 404);

@@ -80,7 +80,8 @@ impl Wire<TcpStream> {
 
     /// Whether the peer closes now, without another byte.
     pub(crate) async fn is_closed(&mut self) -> bool {
-        self.buffer.is_empty() && !timeout(PATIENCE, fill(&mut self.io, &mut self.buffer)).await.expect("an end in time")
+        self.buffer.is_empty()
+            && !timeout(PATIENCE, fill(&mut self.io, &mut self.buffer)).await.expect("an end in time")
     }
 
     async fn message(&mut self, answer: bool) -> Option<Message> {
