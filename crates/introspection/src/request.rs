@@ -131,7 +131,8 @@ pub(crate) fn attempt(inputs: &Inputs, asked: &Asked) -> Attempt {
     Attempt { url: endpoint.clone(), headers, body: form.finish() }
 }
 
-/// A profile's identity: equal exactly if all its [`Inputs`] are, within one process. Safe to log and to compare.
+/// A profile's identity: equal exactly if everything is that a [`Config`](crate::Config) says
+/// about whom is asked, how, and how answers are read; within one process. Safe to log and to compare.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 

@@ -158,23 +158,25 @@ async fn read(mut response: reqwest::Response, max_bytes: usize) -> Result<Reply
 /// Which of our failures an error of the HTTP client is.
 fn failure(error: reqwest::Error) -> Failure {
     let error = error.without_url();
-    let mut kind = if error.is_timeout() { FailureKind::Timeout } else { FailureKind::Unreachable };
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if cause.is::<rustls::Error>() {
-            kind = FailureKind::Tls;
-        } else if let Some(error) = cause.downcast_ref::<io::Error>() {
-            // An io::Error hides the error it wraps from `source`, but not from `get_ref`.
-            if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                kind = FailureKind::Tls;
-            }
-        }
-        source = cause.source();
-    }
+    let kind = if is_tls(error.source()) {
+        FailureKind::Tls
+    } else if error.is_timeout() {
+        FailureKind::Timeout
+    } else {
+        FailureKind::Unreachable
+    };
     if kind == FailureKind::Unreachable && error.is_decode() {
         return Failure::new(FailureKind::BadAnswer, Cause::Encoding);
     }
     Failure::new(kind, Cause::Transport(error))
+}
+
+/// Whether an error comes from TLS, however deep.
+fn is_tls(error: Option<&(dyn std::error::Error + 'static)>) -> bool {
+    let Some(error) = error else { return false };
+    // An io::Error shows the error it wraps through `get_ref` alone: its `source` is that one's source.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).map(|inner| inner as _);
+    error.is::<rustls::Error>() || is_tls(wrapped) || is_tls(error.source())
 }
 
 tokio::task_local! {

@@ -270,7 +270,7 @@ enum Step {
     Inactive { token: usize },
     Read { token: usize, ttl: u64 },
     Pass { seconds: u64 },
-    StepWall { seconds: i64 },
+    TurnWall { seconds: i64 },
     Purge,
 }
 
@@ -280,7 +280,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3usize).prop_map(|token| Step::Inactive { token }),
         5 => (0..3usize, 0..90u64).prop_map(|(token, ttl)| Step::Read { token, ttl }),
         3 => (0..40u64).prop_map(|seconds| Step::Pass { seconds }),
-        1 => (-50..50i64).prop_map(|seconds| Step::StepWall { seconds }),
+        1 => (-50..50i64).prop_map(|seconds| Step::TurnWall { seconds }),
         1 => Just(Step::Purge),
     ]
 }
@@ -321,7 +321,7 @@ proptest! {
                     words[token] = words[token].filter(|&(active, exp, _)| !active || wall < exp);
                 }
                 Step::Pass { seconds } => bench.clock.advance(Duration::from_secs(seconds)),
-                Step::StepWall { seconds } => bench.clock.set_wall(wall.saturating_add_signed(seconds * 1000)),
+                Step::TurnWall { seconds } => bench.clock.set_wall(wall.saturating_add_signed(seconds * 1000)),
                 Step::Purge => {
                     bench.cache.purge(&Purge::All);
                     words = [None; 3];

@@ -28,9 +28,11 @@ pub(crate) struct Server {
     state: Arc<State>,
 }
 
+/// Number of the request among all, its number on its connection, the request.
+type Script = dyn Fn(usize, usize, &str) -> Act + Send + Sync;
+
 struct State {
-    /// Number of the request among all, number on its connection, request.
-    script: Box<dyn Fn(usize, usize, &str) -> Act + Send + Sync>,
+    script: Box<Script>,
     requests: Mutex<Vec<String>>,
     connections: AtomicUsize,
     gate: Semaphore,
