@@ -99,19 +99,31 @@ fn line(file: &str, problem: &Problem) -> String {
     }
 }
 
-/// Number of the line that a problem is about, the line, and the bytes of it to underline: from the place to where
-/// the line ends or a comment begins.
+/// Number of the line that a problem is about, the line, and the bytes of it to underline.
 fn offending<'a>(lines: &[&'a str], problem: &Problem) -> Option<(usize, &'a str, Range<usize>)> {
     let place = problem.place?;
     let content = *lines.get(place.line.checked_sub(1)?)?;
     let start = content.char_indices().nth(place.column.saturating_sub(1)).map_or(content.len(), |(at, _)| at);
-    let rest = &content[start..];
-    let length = rest.find(" #").map_or(rest, |at| &rest[..at]).trim_end().len();
+    let (before, rest) = content.split_at(start);
     // Where nothing is left of the line, the caret stands behind its last character.
-    Some((place.line, content, start..start + length))
+    Some((place.line, content, start..start + extent(before, rest)))
 }
 
-/// Stars in place of the value behind a secret field's name, as many as it has bytes, so that columns stay.
+/// How many bytes at the beginning of `rest` look like one value: a quoted text, an element of a list or map in
+/// brackets, or everything up to a comment.
+fn extent(before: &str, rest: &str) -> usize {
+    if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\''))
+        && let Some(end) = rest[1..].find(quote)
+    {
+        return end + 2;
+    }
+    let bracketed = before.contains(['[', '{']);
+    let end = if bracketed { rest.find([',', ']', '}']) } else { rest.find(" #") };
+    end.map_or(rest, |end| &rest[..end]).trim_end().len()
+}
+
+/// Stars in place of the value behind a secret field's name, as many as it has bytes, so that columns stay. A
+/// reference to a secret is none.
 fn mask(content: &str, secrets: &[&'static str]) -> String {
     let mut masked = content.to_owned();
     for name in secrets {
@@ -119,8 +131,9 @@ fn mask(content: &str, secrets: &[&'static str]) -> String {
         while let Some(at) = masked[from..].find(name).map(|at| from + at + name.len()) {
             from = at;
             let behind = masked[at..].trim_start_matches(['"', '\'', ' ', '\t']);
-            if let Some(value) = behind.strip_prefix(':') {
-                let start = masked.len() - value.trim_start().len();
+            let value = behind.strip_prefix(':').map(str::trim_start);
+            if let Some(value) = value.filter(|value| !value.trim_start_matches(['"', '\'']).starts_with("{vault://")) {
+                let start = masked.len() - value.len();
                 let stars = "*".repeat(masked.len() - start);
                 masked.replace_range(start.., &stars);
             }
@@ -188,11 +201,28 @@ kong.yaml:3:9: services[0].port: too large; write a port
     }
 
     #[test]
+    fn one_value_is_underlined() {
+        let rows = [
+            ("port: ", "99999 # much", "99999"),
+            ("paths: [", "orders, /b]", "orders"),
+            ("paths: [/a, ", "\"~/([\"]", "\"~/([\""),
+            ("name: ", "'a, b' # c", "'a, b'"),
+            ("name: ", "a, b", "a, b"),
+            ("name: ", "\"open", "\"open"),
+            ("name: ", "", ""),
+        ];
+        for (before, rest, wanted) in rows {
+            assert_eq!(&rest[..extent(before, rest)], wanted, "{before}{rest}");
+        }
+    }
+
+    #[test]
     fn secrets_are_not_drawn() {
         let rows = [
             ("  authorization_value: Basic c2VjcmV0", "  authorization_value: **************"),
             (r#"{"authorization_value": "x", n: 1}"#, r#"{"authorization_value": **********"#),
             ("authorization_value:", "authorization_value:"),
+            ("authorization_value: '{vault://env/a}'", "authorization_value: '{vault://env/a}'"),
             ("# authorization_value is a secret", "# authorization_value is a secret"),
             ("introspection_url: 5", "introspection_url: 5"),
         ];

@@ -175,3 +175,6 @@ fn concerns(event: &Event, names: &[OsString]) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ use crate::reload::{self, Reloader};
 use crate::settings::Settings;
 use crate::status::{self, Status};
 use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::net::TcpListener;
@@ -31,7 +33,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     runtime.block_on(serve(settings))
 }
 
-/// Checks first and listens then: a process that will not serve takes no port from one that does.
+/// Checks first and listens then: a file that does not load takes no port. When the log says `listening`, the first
+/// configuration is live.
 async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let path = settings.declarative.clone().ok_or(Failure::NothingToServe)?;
@@ -45,16 +48,15 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let status_listeners = bind_status(&settings).await?;
     let gateway = Arc::new(Gateway::start(&settings, plugins, "--proxy-listen")?);
     let status = Arc::new(status_of(&gateway));
+    tokio::spawn(status::serve(status_listeners.listeners, status.clone()));
+    let loaded = gateway.load(plan).map_err(refused)?;
+
     for address in gateway.addresses() {
         tracing::info!("proxy listening on {address}");
     }
-    for listener in &status_listeners {
-        let address = listener.local_addr().map_err(Failure::system("read a listener's address"))?;
+    for address in status_listeners.addresses {
         tracing::info!("status listening on {address}");
     }
-    tokio::spawn(status::serve(status_listeners, status.clone()));
-
-    let loaded = gateway.load(plan).map_err(refused)?;
     tracing::info!("configuration revision {} live: {}", loaded.revision, summary(&loaded.changes));
     tokio::spawn(Reloader::new(path.clone(), &text, gateway.clone(), status.clone()).run(signals.hangup));
 
@@ -93,17 +95,25 @@ async fn end_asked(terminate: &mut Signal, interrupt: &mut Signal) -> &'static s
     }
 }
 
-async fn bind_status(settings: &Settings) -> Result<Vec<TcpListener>, Failure> {
-    let mut listeners = Vec::new();
+/// The status listeners and their real addresses.
+struct StatusListeners {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+}
+
+async fn bind_status(settings: &Settings) -> Result<StatusListeners, Failure> {
+    let mut bound = StatusListeners { listeners: Vec::new(), addresses: Vec::new() };
     for address in &settings.status_listen {
-        let listener = TcpListener::bind(address).await.map_err(|error| Failure::Listen {
+        let failed = |error: io::Error| Failure::Listen {
             address: address.to_string(),
             why: plain(&error),
             setting: "--status-listen",
-        })?;
-        listeners.push(listener);
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        bound.addresses.push(listener.local_addr().map_err(failed)?);
+        bound.listeners.push(listener);
     }
-    Ok(listeners)
+    Ok(bound)
 }
 
 fn status_of(gateway: &Arc<Gateway>) -> Status {
