@@ -1,6 +1,7 @@
 //! Kong's `oauth2-introspection`, first and current generation (kong.md section 1).
 
 use crate::Env;
+use crate::fold::fold;
 use crate::introspection::consumer::ConsumerBy;
 use crate::introspection::propagate::{Propagation, claim_header};
 use crate::introspection::{Introspection, Parts, source};
@@ -205,13 +206,14 @@ fn headers_rule(value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Two names that give one header, and names of the standard headers, are refused (I-150, kong.md 1.5).
+/// Two names that give one header are refused, and names of the standard headers (I-150, kong.md 1.5): by their
+/// folded form, in which an upstream may read them.
 fn claims_rule(value: &Value) -> Result<(), String> {
     let mut seen: BTreeMap<String, &str> =
-        Propagation::standard_headers().map(|name| (name.to_string(), "a standard header")).collect();
+        Propagation::standard_headers().map(|name| (fold(name.as_str()), "a standard header")).collect();
     for claim in value.as_array().into_iter().flatten().filter_map(Value::as_str) {
         let header = claim_header(claim).ok_or_else(|| format!("'{claim}' does not give a header name"))?;
-        if let Some(other) = seen.insert(header.to_string(), claim) {
+        if let Some(other) = seen.insert(fold(header.as_str()), claim) {
             return Err(format!("'{claim}' gives the header {header}, which {other} has already"));
         }
     }
