@@ -6,6 +6,7 @@
 //!
 //! Numbers of parts that this crate does not know (the token cache) are asked for at the scrape.
 
+use super::sources::Sources;
 use super::tally::{Count, Durations, DurationsSum, Statuses, StatusesSum};
 use crate::render::Failure;
 use portcullis_model::plan::Route;
@@ -79,9 +80,6 @@ struct State {
     revision: AtomicU64,
     reload_failures: AtomicU64,
 }
-
-/// Functions that are asked at each scrape.
-struct Sources<T>(Mutex<Vec<Box<dyn Fn() -> T + Send + Sync>>>);
 
 /// What a token cache counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -178,12 +176,12 @@ impl Metrics {
 
     /// Adds a token cache, to be asked at each scrape; of several the sum is shown.
     pub fn register_cache(&self, numbers: impl Fn() -> CacheNumbers + Send + Sync + 'static) {
-        lock(&self.0.caches.0).push(Box::new(numbers));
+        self.0.caches.add(numbers);
     }
 
     /// Adds a log that may drop lines, to be asked at each scrape.
     pub fn register_log(&self, dropped: impl Fn() -> u64 + Send + Sync + 'static) {
-        lock(&self.0.log_dropped.0).push(Box::new(dropped));
+        self.0.log_dropped.add(dropped);
     }
 
     /// One call to an introspection endpoint has ended. For the control plane: takes a lock.
@@ -375,25 +373,6 @@ fn count(to: &mut MetricEncoder<'_>, number: u64) -> fmt::Result {
 
 fn histogram(to: &mut MetricEncoder<'_>, sum: &DurationsSum) -> fmt::Result {
     to.encode_histogram::<NoLabelSet>(sum.seconds(), sum.count(), &sum.buckets(), None)
-}
-
-impl<T> Sources<T> {
-    fn ask(&self) -> impl Iterator<Item = T> {
-        let answers: Vec<T> = lock(&self.0).iter().map(|source| source()).collect();
-        answers.into_iter()
-    }
-}
-
-impl<T> Default for Sources<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T> fmt::Debug for Sources<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sources", lock(&self.0).len())
-    }
 }
 
 /// Numbers are whole at any moment, so a panic elsewhere has not broken them.

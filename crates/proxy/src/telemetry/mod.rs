@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub mod metrics;
+mod sources;
 mod tally;
 
 pub use access_log::{AccessLog, Entry};
