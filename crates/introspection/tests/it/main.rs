@@ -6,3 +6,4 @@ mod call;
 mod flight;
 mod server;
 mod speed;
+mod tls;

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_introspection::{Cache, CacheConfig, ClientAuth, Clients, Config, Introspector};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::{TlsAcceptor, rustls};
 
 /// What the server does with one request.
 pub(crate) enum Act {
@@ -40,6 +41,18 @@ struct State {
 
 impl Server {
     pub(crate) async fn start(script: impl Fn(usize, usize, &str) -> Act + Send + Sync + 'static) -> Self {
+        Self::listen(script, None).await
+    }
+
+    /// Every request gets the same answer, over TLS.
+    pub(crate) async fn secured(reply: Vec<u8>, tls: rustls::ServerConfig) -> Self {
+        Self::listen(move |_, _, _| Act::Say(reply.clone()), Some(TlsAcceptor::from(Arc::new(tls)))).await
+    }
+
+    async fn listen(
+        script: impl Fn(usize, usize, &str) -> Act + Send + Sync + 'static,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -52,7 +65,17 @@ impl Server {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, Arc::clone(&shared)));
+                let (shared, tls) = (Arc::clone(&shared), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, shared).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, shared).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { address, state }
@@ -120,7 +143,7 @@ pub(crate) fn reply(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-async fn serve(mut stream: TcpStream, state: Arc<State>) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
     let mut on_connection = 0;
     while let Some(request) = read(&mut stream).await {
         let number = {
@@ -149,7 +172,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
 }
 
 /// One request, as far as a `Content-Length` says; nothing if the peer has closed or speaks no HTTP.
-async fn read(stream: &mut TcpStream) -> Option<String> {
+async fn read(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
