@@ -99,8 +99,8 @@ Examples:
   portcullis demo --port 9000";
 
 const SERVE_EXAMPLES: &str = "\
-Each flag can also be an environment variable or a key of the settings file; the flag wins, then the
-environment, then the file. PORTCULLIS_LOG=debug shows more, PORTCULLIS_LOG_FORMAT=json|human says how.
+Each flag can also be an environment variable or a key of the settings file: the flag wins, then the
+environment, then the file. PORTCULLIS_LOG=debug logs more, PORTCULLIS_LOG_FORMAT=json|human says how.
 
 Examples:
   portcullis serve --declarative kong.yaml --proxy-listen 127.0.0.1:8000
@@ -109,10 +109,10 @@ Examples:
 
 Signals:
   SIGHUP            read the declarative file again (a change of the file is seen by itself, too)
-  SIGTERM, SIGINT   stop accepting, let running requests end, exit with status 0; a second one ends at once";
+  SIGTERM, SIGINT   let running requests end, then exit with status 0; a second one ends at once";
 
 const CHECK_EXAMPLES: &str = "\
-Each problem is one line, `file:line:column: path: what is wrong; what to write`, and the line it is about.
+A problem is `file:line:column: path: what is wrong; what to write`, and the line it is about.
 Warnings are shown and do not change the exit status.
 
 Examples:

@@ -52,3 +52,40 @@ pub(crate) fn located(mut problems: Problems, text: &str) -> Problems {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::{Gateway, Plugins};
+    use crate::settings::Settings;
+    use std::collections::HashMap;
+    use tokio::runtime::Handle;
+
+    /// The configuration that the README shows: at most 15 lines, no warning, and it loads.
+    #[tokio::test]
+    async fn the_example_loads() {
+        let text = include_str!("../../../examples/declarative.yaml");
+        assert!(text.lines().count() <= 15);
+        let settings = Settings { proxy_listen: vec!["127.0.0.1:0".parse().unwrap()], ..Settings::default() };
+        let variables = HashMap::from([("INTROSPECTION_AUTHORIZATION".to_owned(), "Basic eDp5".to_owned())]);
+        let gateway =
+            Gateway::start(&settings, Plugins::new(&settings, Handle::current(), variables), "--proxy-listen").unwrap();
+        let Compiled { plan, warnings } = compile(text, gateway.catalog()).unwrap();
+        assert_eq!(warnings, Problems::new());
+        assert_eq!(&*plan.endpoints[0].route.steps[0].plugin, "oauth2-introspection");
+        assert_eq!(gateway.load(plan).unwrap().revision, 1);
+    }
+
+    /// What shows only when plugins are built is drawn at its line too.
+    #[tokio::test]
+    async fn problems_of_building_have_places() {
+        let text = include_str!("../../../examples/declarative.yaml");
+        let settings = Settings { proxy_listen: vec!["127.0.0.1:0".parse().unwrap()], ..Settings::default() };
+        let plugins = Plugins::new(&settings, Handle::current(), HashMap::new());
+        let gateway = Gateway::start(&settings, plugins, "--proxy-listen").unwrap();
+        let problems = gateway.load(compile(text, gateway.catalog()).unwrap().plan).unwrap_err();
+        let lines = problems::lines("kong.yaml", &located(problems, text));
+        let path = "services[0].plugins[0].config.authorization_value: ";
+        assert!(lines.len() == 1 && lines[0].starts_with(&format!("kong.yaml:12:28: {path}")), "{lines:?}");
+    }
+}

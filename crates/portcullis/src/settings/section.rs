@@ -39,7 +39,7 @@ impl Complaints {
 
     /// Draws them; `name` and `text` are those of the settings file.
     pub(crate) fn failure(&self, name: &std::path::Path, text: &str) -> Failure {
-        let mut drawn: String = self.outside.iter().map(|sentence| format!("{sentence}\n")).collect();
+        let mut drawn: String = self.outside.iter().map(|sentence| format!("portcullis: {sentence}\n")).collect();
         if !self.file.0.is_empty() {
             drawn += &problems::draw(&name.display().to_string(), text, &self.file, Style::for_stderr(&[]));
         }

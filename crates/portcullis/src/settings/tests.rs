@@ -21,17 +21,18 @@ fn complaints(text: &str, env: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn flag_then_environment_then_file_then_default() {
-    let env = ("PORTCULLIS_WORKERS", "5");
-    let rows: [(&str, &[(&str, &str)], &[(&str, &str)], usize); 5] = [
-        ("workers: 6", &[("workers", "4")], &[env], 4),
-        ("workers: 6", &[], &[env], 5),
-        ("workers: 6", &[], &[], 6),
-        ("workers: 6", &[], &[("PORTCULLIS_WORKERS", "")], 6),
-        ("", &[], &[], Settings::default().proxy.workers),
+    // File, flag, environment, what counts.
+    let rows = [
+        ("workers: 6", Some("4"), Some("5"), 4),
+        ("workers: 6", None, Some("5"), 5),
+        ("workers: 6", None, None, 6),
+        ("workers: 6", None, Some(""), 6),
+        ("", None, None, Settings::default().proxy.workers),
     ];
-    for (text, flags, env, wanted) in rows {
-        let flags: Vec<_> = flags.iter().map(|(_, value)| ("workers", *value)).collect();
-        assert_eq!(good(text, &flags, env).proxy.workers, wanted, "{text} {flags:?} {env:?}");
+    for (text, flag, variable, wanted) in rows {
+        let flags: Vec<_> = flag.map(|value| ("workers", value)).into_iter().collect();
+        let env: Vec<_> = variable.map(|value| ("PORTCULLIS_WORKERS", value)).into_iter().collect();
+        assert_eq!(good(text, &flags, &env).proxy.workers, wanted, "{text} {flag:?} {variable:?}");
     }
 }
 
