@@ -90,7 +90,7 @@ fn a_good_file_passes() {
 const MISTAKES: &str = r#"_format_version: "3.0"
 services:
 - name: a
-  url: http://127.0.0.1
+  host: 127.0.0.1
   port: 99999
   colour: red
   routes:
