@@ -108,7 +108,8 @@ Examples:
   PORTCULLIS_DECLARATIVE=kong.yaml portcullis serve --access-log - --workers 2
 
 Signals:
-  SIGHUP            read the declarative file again (a change of the file is seen by itself, too)
+  SIGHUP            read the declarative file again (a change of it is seen by itself, too); open the
+                    access log anew
   SIGTERM, SIGINT   let running requests end, then exit with status 0; a second one ends at once";
 
 const CHECK_EXAMPLES: &str = "\

@@ -71,7 +71,6 @@ impl Gateway {
                     .map_err(|error| Failure::AccessLog { path: path.clone(), why: plain(&error) })?,
             ),
         };
-        let dropped = access_log.as_ref().map(AccessLog::dropped_source);
         let Plugins { registry, calls } = plugins;
         let plane = DataPlane::start(settings.proxy.clone(), &settings.proxy_listen, registry.clone(), access_log)
             .map_err(|error| match error {
@@ -82,9 +81,6 @@ impl Gateway {
             })?;
         let (metrics, cache) = (plane.metrics(), registry.env().cache().clone());
         metrics.register_cache(move || numbers(&cache.stats()));
-        if let Some(dropped) = dropped {
-            metrics.register_log(dropped);
-        }
         // Set once: nobody else has this handle.
         let _ = calls.0.set(metrics.clone());
         Ok(Self { registry, plane })
@@ -103,6 +99,13 @@ impl Gateway {
     /// Counts a configuration that was refused.
     pub(crate) fn refused(&self) {
         self.plane.metrics().reload_failed();
+    }
+
+    /// Opens the access log anew, after somebody has moved its file away.
+    pub(crate) fn reopen_access_log(&self) {
+        if let Some(Err(error)) = self.plane.access_log().map(AccessLog::reopen) {
+            tracing::error!("cannot open the access log anew, the old file stays in use: {}", plain(&error));
+        }
     }
 
     /// Revision of the live configuration; 0 before the first.

@@ -81,8 +81,11 @@ impl Reloader {
         }
     }
 
-    /// Looks at the file and loads it if it is new.
+    /// Looks at the file and loads it if it is new. `asked` by SIGHUP, which also tells us that logs were moved.
     fn look(&mut self, asked: bool) -> Outcome {
+        if asked {
+            self.gateway.reopen_access_log();
+        }
         let text = match declarative::read(&self.path) {
             Ok(text) => text,
             Err(failure) => {

@@ -126,7 +126,7 @@ impl<'a> Section<'a> {
                 Ok(value) => return Some(value),
                 Err(error) => self.complain(key, &found, error),
             },
-            _ => self.complain(key, &found, "expected a string".to_owned()),
+            _ => self.complain(key, &found, "expected a string; write a text".to_owned()),
         }
         None
     }
@@ -135,7 +135,7 @@ impl<'a> Section<'a> {
     pub(crate) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         self.parsed(key, |text| match words.iter().find(|(word, _)| *word == text) {
             Some((_, value)) => Ok(*value),
-            None => Err(format!("expected one of: {}", listed(words.iter().map(|(word, _)| word)))),
+            None => Err(format!("expected one of: {}; write one of these", listed(words.iter().map(|(word, _)| word)))),
         })
     }
 
@@ -152,8 +152,10 @@ impl<'a> Section<'a> {
         for (index, element) in elements.into_iter().enumerate() {
             match element {
                 Value::String(text) if !texts.contains(&text) => texts.push(text),
-                Value::String(text) => self.complaints.file.error(path.index(index), format!("'{text}' stands twice")),
-                _ => self.complaints.file.error(path.index(index), "expected a string"),
+                Value::String(text) => {
+                    self.complaints.file.error(path.index(index), format!("'{text}' stands twice; write it once"))
+                }
+                _ => self.complaints.file.error(path.index(index), "expected a string; write a text"),
             }
         }
         texts
@@ -166,7 +168,7 @@ impl<'a> Section<'a> {
             Value::Bool(value) => return Some(*value),
             Value::String(text) if found.outside.is_some() && text == "true" => return Some(true),
             Value::String(text) if found.outside.is_some() && text == "false" => return Some(false),
-            _ => self.complain(key, &found, "expected a boolean".to_owned()),
+            _ => self.complain(key, &found, "expected a boolean; write true or false".to_owned()),
         }
         None
     }
@@ -179,10 +181,11 @@ impl<'a> Section<'a> {
             value => value.as_u64(),
         };
         match number {
-            None => self.complain(key, &found, "expected an integer".to_owned()),
+            None => self.complain(key, &found, "expected an integer; write a whole number".to_owned()),
             Some(number) if range.contains(&number) => return Some(number),
             Some(_) => {
-                let between = format!("value should be between {} and {}", range.start(), range.end());
+                let between =
+                    format!("value should be between {} and {}; write one in that range", range.start(), range.end());
                 self.complain(key, &found, between);
             }
         }
@@ -202,10 +205,14 @@ impl<'a> Section<'a> {
             value => value.as_f64(),
         };
         match number.filter(|number: &f64| number.is_finite()) {
-            None => self.complain(key, &found, "expected a number of seconds".to_owned()),
+            None => self.complain(key, &found, "expected a number of seconds; write such as 5 or 0.5".to_owned()),
             Some(number) if range.contains(&number) => return Some(Duration::from_secs_f64(number)),
             Some(_) => {
-                let between = format!("value should be between {} and {} seconds", range.start(), range.end());
+                let between = format!(
+                    "value should be between {} and {} seconds; write one in that range",
+                    range.start(),
+                    range.end()
+                );
                 self.complain(key, &found, between);
             }
         }

@@ -111,6 +111,7 @@ authorization_servers:
     ];
     assert_eq!(said.len(), wanted.len(), "{said:#?}");
     for (line, wanted) in said.iter().zip(wanted) {
+        assert!(line.contains("; "), "{line} does not say what to write");
         assert!(line.starts_with(wanted), "{line}\n{wanted}");
     }
 }
