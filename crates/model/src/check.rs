@@ -1,8 +1,11 @@
 //! One value against one table: every violation, in Kong's words, and the value completed with its defaults.
 
+mod advice;
+
 use crate::problem::{Path, Problems};
 use crate::schema::{Element, ElementKind, Field, Kind, Rule};
 use crate::secret;
+use advice::advice;
 use serde_json::{Map, Value};
 
 /// Message for a member that no field of the table is called after.
@@ -21,7 +24,7 @@ pub fn complete(fields: &[Field], value: &Value, path: &Path, problems: &mut Pro
         Value::Object(map) => map,
         Value::Null => &empty,
         _ => {
-            problems.error(path.clone(), "expected a record");
+            problems.error_hint(path.clone(), "expected a record", "write a map of its fields");
             return empty;
         }
     };
@@ -68,11 +71,14 @@ fn complete_field(field: &Field, value: &Value, parent: &Path, problems: &mut Pr
     if let Some(why) = field.not_built
         && !means_default(value, &default)
     {
-        problems.error(path, why);
+        problems.error_hint(path, why, advice(field));
         return Value::Null;
     }
     let before = problems.0.len();
     let value = complete_kind(field, value, &path, problems);
+    for problem in problems.0[before..].iter_mut().filter(|problem| problem.hint.is_none()) {
+        problem.hint = Some(advice(field));
+    }
     if let Some(why) = field.ignored
         && problems.0.len() == before
         && !means_default(&value, &default)
@@ -88,7 +94,7 @@ fn missing(field: &Field, parent: &Path, problems: &mut Problems) {
         Kind::Record(fields) => {
             complete(fields, &Value::Null, &parent.key(field.name), problems);
         }
-        _ => problems.error(parent.key(field.name), REQUIRED),
+        _ => problems.error_hint(parent.key(field.name), REQUIRED, advice(field)),
     }
 }
 

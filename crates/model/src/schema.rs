@@ -1,7 +1,7 @@
 //! The table that describes an entity or a plugin's configuration, field by field.
 //!
 //! One table feeds defaults, validation, `/schemas` and the reference pages, so none of them can disagree. A table
-//! is a `const`: `Field::integer("timeout").between(1, 2_147_483_646).default_int(10_000).says("…")`.
+//! is a `const`: `Field::integer("timeout").rules(&[Rule::Between(1.0, 60_000.0)]).says("…")`.
 
 use serde_json::{Value, json};
 
@@ -23,6 +23,8 @@ pub struct Field {
     /// Known and documented, but without effect: any value but the default is kept and warned about once per load,
     /// with this sentence. For what only adds convenience; what restricts access is [`Field::not_built`].
     pub ignored: Option<&'static str>,
+    /// A value as it is written in YAML, for advice and the reference page; empty where the kind says it all.
+    pub example: &'static str,
 }
 
 /// Shape of a value.
@@ -115,6 +117,7 @@ impl Field {
             says: "",
             not_built: None,
             ignored: None,
+            example: "",
         }
     }
     pub const fn string(name: &'static str) -> Self {
@@ -166,6 +169,10 @@ impl Field {
     }
     pub const fn says(mut self, says: &'static str) -> Self {
         self.says = says;
+        self
+    }
+    pub const fn example(mut self, example: &'static str) -> Self {
+        self.example = example;
         self
     }
     pub const fn not_built(mut self, why: &'static str) -> Self {

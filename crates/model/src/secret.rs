@@ -11,6 +11,9 @@ use serde_json::Value;
 /// What is printed in place of a secret.
 pub const MASK: &str = "<secret>";
 
+/// What to write instead of a reference that is none.
+const REFERENCE: &str = "use {vault://env/my-name}";
+
 /// Whether a text is a reference to a secret, rather than a secret: `{vault://…}`.
 pub fn is_reference(text: &str) -> bool {
     text.starts_with("{vault://") && text.ends_with('}')
@@ -25,7 +28,7 @@ pub fn resolve(fields: &[Field], config: &Value, lookup: impl Fn(&str) -> Option
         let variable = match variable(text)? {
             Ok(variable) => variable,
             Err(message) => {
-                problems.error(path.clone(), message);
+                problems.error_hint(path.clone(), message, REFERENCE);
                 return None;
             }
         };
@@ -56,7 +59,9 @@ pub fn mask(fields: &[Field], config: &Value) -> Value {
 pub(crate) fn is_allowed(secret: bool, text: &str, path: &Path, problems: &mut Problems) -> bool {
     let Some(variable) = variable(text) else { return true };
     match variable {
-        Err(message) => problems.error(path.clone(), message),
+        Err(message) => {
+            problems.error_hint(path.clone(), message, "write {vault://env/my-name} for the variable MY_NAME")
+        }
         Ok(_) if !secret => problems.error_hint(
             path.clone(),
             "a reference to a secret is not read in this field",
@@ -72,11 +77,11 @@ fn variable(text: &str) -> Option<Result<String, String>> {
     let inner = text.strip_prefix("{vault://")?.strip_suffix('}')?;
     let Some(name) = inner.strip_prefix("env/") else {
         let vault = inner.split('/').next().unwrap_or(inner);
-        return Some(Err(format!("vault '{vault}' is not supported; use {{vault://env/my-name}}")));
+        return Some(Err(format!("vault '{vault}' is not supported")));
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(plain) {
-        return Some(Err("expected {vault://env/my-name}: letters, digits, '-' and '_'".to_owned()));
+        return Some(Err("a reference is made of letters, digits, '-' and '_'".to_owned()));
     }
     Some(Ok(name.to_ascii_uppercase().replace('-', "_")))
 }

@@ -8,11 +8,12 @@ use portcullis_introspection::{
     Cache, CacheConfig, Clients, Config as Profile, ConfigError, Introspector, Requirement,
 };
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// Settings of the whole gateway that plugins need (D13).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EnvSettings {
     /// Where calls to authorization servers run: they outlive the request, and the core, that began them.
     pub runtime: Handle,
@@ -25,6 +26,16 @@ pub struct EnvSettings {
     pub authorization_servers: Vec<AuthorizationServer>,
     /// Environment variables that `{vault://env/…}` may name.
     pub variables: HashMap<String, String>,
+}
+
+impl fmt::Debug for EnvSettings {
+    /// Without the variables, which hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnvSettings")
+            .field("cache", &self.cache)
+            .field("authorization_servers", &self.authorization_servers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is known of one authorization server beyond what a plugin's configuration can say.

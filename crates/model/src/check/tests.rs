@@ -1,4 +1,5 @@
 use super::*;
+use crate::problem::Problem;
 use crate::schema::Default;
 use serde_json::json;
 
@@ -29,7 +30,30 @@ fn complete_with(given: Value) -> (Map<String, Value>, Vec<String>) {
     value.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
     let mut problems = Problems::new();
     let completed = complete(TABLE, &value, &Path::root(), &mut problems);
-    (completed, problems.iter().map(ToString::to_string).collect())
+    (completed, problems.iter().map(said).collect())
+}
+
+/// A problem without the advice that its field's table gives: that has rows of its own.
+fn said(problem: &Problem) -> String {
+    let own = problem.hint.clone().filter(|hint| !hint.starts_with("write ") && !hint.starts_with("leave "));
+    Problem { hint: own, ..problem.clone() }.to_string()
+}
+
+#[test]
+fn every_violation_comes_with_advice() {
+    let rows = [
+        (json!({"text": 1}), "write a text out of aa, bb, or leave it out"),
+        (json!({"flag": 1}), "write true or false, or leave it out for false"),
+        (json!({"later": false}), "leave later out"),
+        (json!({"must": null}), "write a text"),
+    ];
+    for (given, advice) in rows {
+        let mut value = json!({"must": "m", "record": {"word": "w"}});
+        value.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
+        let mut problems = Problems::new();
+        complete(TABLE, &value, &Path::root(), &mut problems);
+        assert_eq!(problems.0[0].hint.as_deref(), Some(advice), "{given}");
+    }
 }
 
 #[test]
@@ -100,8 +124,14 @@ fn what_is_absent_is_its_default_and_what_is_whole_is_an_integer() {
 fn a_reference_stands_for_a_secret_and_for_nothing_else() {
     let rows = [
         (json!({"key": "{vault://env/my-key}"}), ""),
-        (json!({"key": "{vault://env/}"}), "key: expected {vault://env/my-name}: letters, digits, '-' and '_'"),
-        (json!({"key": "{vault://env/a/b}"}), "key: expected {vault://env/my-name}: letters, digits, '-' and '_'"),
+        (
+            json!({"key": "{vault://env/}"}),
+            "key: a reference is made of letters, digits, '-' and '_'; use {vault://env/my-name}",
+        ),
+        (
+            json!({"key": "{vault://env/a/b}"}),
+            "key: a reference is made of letters, digits, '-' and '_'; use {vault://env/my-name}",
+        ),
         (json!({"key": "{vault://aws/x}"}), "key: vault 'aws' is not supported; use {vault://env/my-name}"),
         (json!({"key": "short"}), "key: length must be at least 40"),
         (

@@ -34,6 +34,7 @@ pub struct Consumer {
 
 fn check(consumer: &Map<String, Value>, path: &Path, problems: &mut Problems) {
     if is_empty(consumer.get("username")) && is_empty(consumer.get("custom_id")) {
-        problems.error(path.clone(), "at least one of these fields must be non-empty: 'custom_id', 'username'");
+        let message = "at least one of these fields must be non-empty: 'custom_id', 'username'";
+        problems.error_hint(path.clone(), message, "write for example username: alice");
     }
 }

@@ -30,13 +30,19 @@ const FIELDS: &[Field] = &[
     .required()
     .rules(&[Rule::MinLength(1)])
     .default(Default::Strs(&["http", "https"]))
+    .example("[http, https]")
     .says("`http` and `https`; a plain request to a route of `https` alone is sent to TLS."),
-    Field::set("methods", Element::STRING.rules(&[Rule::Check(method)])).says("Methods, in upper case."),
+    Field::set("methods", Element::STRING.rules(&[Rule::Check(method)]))
+        .example("[GET, POST]")
+        .says("Methods, in upper case."),
     Field::set("hosts", Element::STRING.rules(&[Rule::Check(hosts::route_host)]))
+        .example("[api.example.com]")
         .says("Hosts, each with at most one `*` as its first or last label, with or without a port."),
     Field::set("paths", Element::STRING.rules(&[Rule::Check(paths::route_path)]))
+        .example("[/api]")
         .says("Prefixes of the normalised path (`/foo`), or regular expressions anchored at its start (`~/foo/\\d+`)."),
     Field::map_of_arrays("headers")
+        .example("{x-version: [v1, v2]}")
         .rules(&[Rule::Check(headers)])
         .says("Per header name the values it may have; a single value that begins with `~*` is a regular expression."),
     Field::set("snis", Element::STRING)
@@ -52,6 +58,7 @@ const FIELDS: &[Field] = &[
         .required()
         .rules(&[Rule::Check(redirect_status)])
         .default(Default::Int(426))
+        .example("308")
         .says("Answer to a plain request that must come by TLS: 426, or a redirect by 301, 302, 307 or 308."),
     Field::integer("regex_priority")
         .default(Default::Int(0))
@@ -116,7 +123,7 @@ fn check(route: &Map<String, Value>, path: &Path, problems: &mut Problems) {
         } else {
             "must set one of 'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'"
         };
-        problems.error(path.clone(), message);
+        problems.error_hint(path.clone(), message, "write for example paths: [/api]");
     }
 }
 

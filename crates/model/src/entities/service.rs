@@ -30,17 +30,22 @@ const FIELDS: &[Field] = &[
             Rule::Check(super::route::protocol_is_built),
         ])
         .default(Default::Str("http"))
+        .example("https")
         .says("`http` or `https`."),
     Field::string("host")
         .required()
         .rules(&[Rule::MinLength(1), Rule::Check(hosts::service_host)])
+        .example("api.internal")
         .says("Name or address, without a port."),
     Field::integer("port")
         .required()
         .rules(&[Rule::Between(0.0, 65_535.0)])
         .default(Default::Int(80))
         .says("Port; 80 also for `https`, unless the service is written as `url`."),
-    Field::string("path").rules(&[Rule::Check(paths::service_path)]).says("Put before the path that is forwarded."),
+    Field::string("path")
+        .rules(&[Rule::Check(paths::service_path)])
+        .example("/base")
+        .says("Put before the path that is forwarded."),
     Field::integer("connect_timeout")
         .rules(TIMEOUT)
         .default(Default::Int(60_000))
@@ -99,7 +104,8 @@ pub fn expand_url(service: &mut Map<String, Value>, path: &Path, problems: &mut 
     match parts {
         Ok(parts) => service.extend(parts),
         Err(message) => {
-            problems.error(path.key("url"), message);
+            let hint = "write for example url: http://api.internal:8080/base";
+            problems.error_hint(path.key("url"), message, hint);
             // What the address would have given is unknown, not missing.
             service.extend([("host".to_owned(), Value::from("unknown"))]);
         }

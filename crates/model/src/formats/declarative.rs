@@ -68,11 +68,15 @@ impl Reader<'_> {
         match root.value {
             Content::Map(_) => {}
             Content::Null => {
-                self.problems.error(Path::root(), "expected a declarative configuration");
+                self.problems.error_hint(
+                    Path::root(),
+                    "expected a declarative configuration",
+                    "begin with: _format_version: \"3.0\"",
+                );
                 return Entities::default();
             }
             _ => {
-                self.problems.error(Path::root(), "expected a record");
+                self.problems.error_hint(Path::root(), "expected a record", "begin with: _format_version: \"3.0\"");
                 return Entities::default();
             }
         }
@@ -148,7 +152,8 @@ impl Reader<'_> {
             let own = Protocols::from_names(&plugin.protocols);
             if !(own.http && of_route.http || own.https && of_route.https) {
                 let path = written.path.key("protocols");
-                self.problems.error(path, "must match the associated route's protocols");
+                let hint = "let the two have a protocol in common";
+                self.problems.error_hint(path, "must match the associated route's protocols", hint);
             }
         }
         Some(plugin)
@@ -253,12 +258,12 @@ fn header(root: &Node, problems: &mut Problems) {
             "1.1" | "2.1" => {
                 problems.error_hint(path, format!("version {version} is not read yet"), "use \"3.0\"");
             }
-            _ => problems.error(path, "expected one of: 1.1, 2.1, 3.0"),
+            _ => problems.error_hint(path, "expected one of: 1.1, 2.1, 3.0", "use \"3.0\""),
         },
         Some(_) => problems.error_hint(path, "expected a string", "write it in quotes: \"3.0\""),
     }
     let transform = root.get("_transform").map(|node| &node.value);
     if !matches!(transform, None | Some(Content::Null | Content::Bool(_))) {
-        problems.error(Path::root().key("_transform"), "expected a boolean");
+        problems.error_hint(Path::root().key("_transform"), "expected a boolean", "write true or false");
     }
 }

@@ -12,11 +12,12 @@ pub mod dialects;
 pub mod propagate;
 pub mod source;
 
-use crate::context::{CacheUse, Context, Digest};
+use crate::context::{CacheUse, Context, Digest, HeaderEdit};
 use crate::{Flow, Plugin, Reason, Refusal, Seen, Value};
 use consumer::ConsumerBy;
+use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, Method};
-use portcullis_introspection::bearer::Sources;
+use portcullis_introspection::bearer::{Place, Sources};
 use portcullis_introspection::{Answer, Call, Failure, Introspector, Lookup, Requirement, TokenDigest, Unmet};
 use propagate::Propagation;
 use std::sync::Arc;
@@ -79,6 +80,10 @@ impl Plugin for Introspection {
             Ok(None) => return self.fail(Reason::NoToken, seen, cx),
             Err(reason) => return self.fail(reason, seen, cx),
         };
+        if taken.place == Place::Query {
+            // What answers a URL with a token in it is nobody else's to store (RFC 6750 section 2.3).
+            cx.response.push(HeaderEdit::Append(CACHE_CONTROL, HeaderValue::from_static("private")));
+        }
         if self.parts.hide_credentials {
             source::hide(taken.place, seen, &mut cx.edits);
         }

@@ -28,6 +28,11 @@ static STANDARD: [(HeaderName, Standard); 12] = [
     (HeaderName::from_static("x-credential-jti"), Standard::Jti),
 ];
 
+/// Bytes of one identity header: what most servers take for one line (nginx and Apache httpd: 8 KiB).
+const MAX_VALUE: usize = 8 * 1024;
+/// Bytes of all identity headers of one request: what most servers take for a whole head (Node.js: 16 KiB).
+const MAX_TOTAL: usize = 16 * 1024;
+
 /// Which members of an answer go upstream, and under which names. Names come from configuration alone (I-150).
 #[derive(Debug)]
 pub struct Propagation {
@@ -53,31 +58,45 @@ impl Propagation {
         self.standard.iter().map(|(name, _)| name).chain(self.custom.iter().map(|(name, _)| name))
     }
 
-    /// Sets the headers of `answer`. A member that is absent sets nothing; so does one whose value no header can
-    /// carry, which the log says once.
+    /// Sets the headers of `answer`. A member that is absent sets nothing; so does one whose value no header can carry
+    /// or that is over a cap, which the log says once. Nothing is ever truncated (I-156).
     pub fn apply(&self, answer: &Answer, cx: &mut Context) {
         cx.edits.headers.reserve(self.standard.len() + self.custom.len());
+        let mut room = MAX_TOTAL;
         for (name, member) in self.standard {
             if let Some(value) = answer.header_value(*member) {
-                cx.set_header(name.clone(), value);
+                self.set(name, value, &mut room, (*member as usize, member.name()), cx);
             }
         }
         for member in answer.not_sendable() {
-            self.log_once(member as usize, member.name());
+            self.left_out(member as usize, member.name());
         }
         for (place, (name, member)) in self.custom.iter().enumerate() {
+            let place = Standard::ALL.len() + place;
             match answer.encode(member) {
-                Ok(Some(value)) => cx.set_header(name.clone(), value),
+                Ok(Some(value)) => self.set(name, value, &mut room, (place, member), cx),
                 Ok(None) => {}
-                Err(_) => self.log_once(Standard::ALL.len() + place, member),
+                Err(_) => self.left_out(place, member),
             }
         }
     }
 
-    fn log_once(&self, place: usize, member: &str) {
+    fn set(&self, name: &HeaderName, value: HeaderValue, room: &mut usize, member: (usize, &str), cx: &mut Context) {
+        let bytes = name.as_str().len() + value.len();
+        if value.len() > MAX_VALUE || bytes > *room {
+            return self.left_out(member.0, member.1);
+        }
+        *room -= bytes;
+        cx.set_header(name.clone(), value);
+    }
+
+    fn left_out(&self, place: usize, member: &str) {
         let bit = 1 << (place % 64);
         if self.logged.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
-            tracing::warn!(member, "left out: the value of this member of the answer cannot be sent in a header");
+            tracing::warn!(
+                member,
+                "left out: no header can carry the value of this member of the answer, or it is too long"
+            );
         }
     }
 }

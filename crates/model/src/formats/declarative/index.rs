@@ -46,14 +46,15 @@ impl Indexes {
         };
         let Some(text) = text else {
             let message = format!("expected the id or the {} of one of the '{}'", key_field(to), to.name());
-            problems.error(written.path.key(field), message);
+            problems.error_hint(written.path.key(field), message, format!("write for example {field}: my-{field}"));
             return None;
         };
         let found = self.0.get(&to).and_then(|index| index.find(text));
         match (found, parent) {
             (None, _) => {
                 let message = format!("invalid reference '{field}: {text}' (no such entry in '{}')", to.name());
-                problems.error(written.path.key(field), message);
+                let hint = format!("name one of those the file declares, or declare '{text}'");
+                problems.error_hint(written.path.key(field), message, hint);
             }
             (Some(id), Some(parent)) if id != parent => {
                 let hint = format!("it is nested in another {field} already");
@@ -85,7 +86,7 @@ impl Indexes {
         let mut taken = |field: &str, what: &str, value: &str| {
             let message =
                 format!("uniqueness violation: '{}' entity with {what} set to '{value}' already declared", table.name);
-            problems.error(written.path.key(field), message);
+            problems.error_hint(written.path.key(field), message, "give each its own");
         };
         let key_is_new = key.is_none_or(|key| index.by_key.insert(key.to_owned(), id).is_none());
         if let Some(key) = key.filter(|_| !key_is_new) {

@@ -128,7 +128,7 @@ impl<'n> Document<'n> {
         let elements = match &node.value {
             Content::Null => return,
             Content::List(elements) => elements,
-            _ => return problems.error(path.clone(), "expected an array"),
+            _ => return problems.error_hint(path.clone(), "expected an array", "begin each element with a dash"),
         };
         for (i, element) in elements.iter().enumerate() {
             self.entity(kind, element, path.index(i), parent, problems);
@@ -144,7 +144,7 @@ impl<'n> Document<'n> {
         problems: &mut Problems,
     ) {
         if !matches!(node.value, Content::Map(_)) {
-            return problems.error(path, "expected a record");
+            return problems.error_hint(path, "expected a record", "write a map of its fields");
         }
         let list = self.of(kind);
         let index = list.len();
@@ -200,6 +200,6 @@ fn not_built(member: &Member, path: Path, problems: &mut Problems) {
         _ => false,
     };
     if !asks_for_nothing {
-        problems.error(path, format!("'{}' are not built yet", member.key));
+        problems.error_hint(path, format!("'{}' are not built yet", member.key), "leave them out");
     }
 }

@@ -23,18 +23,27 @@ pub const FACTS: PluginFacts =
     PluginFacts { name: "oauth2-introspection", priority: 1700, config: FIELDS, consumer_scope: false };
 
 const FIELDS: &[Field] = &[
-    Field::string("introspection_url").required().rules(&[Rule::Check(url_rule)]).says(
-        "Full URL of the authorization server's introspection endpoint (RFC 7662); a query string is allowed. \
+    Field::string("introspection_url")
+        .required()
+        .example("https://as.example.com/introspect")
+        .rules(&[Rule::Check(url_rule)])
+        .says(
+            "Full URL of the authorization server's introspection endpoint (RFC 7662); a query string is allowed. \
          `http://` is accepted with one warning, since tokens and credentials then travel in clear.",
-    ),
-    Field::string("authorization_value").required().secret().rules(&[Rule::Check(header_value_rule)]).says(
-        "Value of the `Authorization` header of the introspection call, sent byte for byte, scheme included: \
+        ),
+    Field::string("authorization_value")
+        .required()
+        .example("Basic Z2F0ZXdheTpzZWNyZXQ=")
+        .secret()
+        .rules(&[Rule::Check(header_value_rule)])
+        .says(
+            "Value of the `Authorization` header of the introspection call, sent byte for byte, scheme included: \
          `Basic …` or `Bearer …`.",
-    ),
+        ),
     Field::string("token_type_hint").says(
         "Form parameter `token_type_hint`; left out when unset, since some servers fail on hints they do not know.",
     ),
-    Field::number("ttl").default(Default::Int(60)).rules(&[Rule::Check(not_negative)]).says(
+    Field::number("ttl").default(Default::Int(60)).example("30").rules(&[Rule::Check(not_negative)]).says(
         "Seconds for which an answer is used, fractions allowed; `exp` ends it earlier. 0 means no time limit of its \
          own: until `exp`, or without one until `cache.max_lifetime`. The default bounds how long a revoked token \
          still passes to one minute.",
@@ -58,6 +67,7 @@ const FIELDS: &[Field] = &[
     ),
     Field::string("consumer_by")
         .default(Default::Str("username"))
+        .example("client_id")
         .rules(&[Rule::OneOf(&["username", "client_id"])])
         .says(
             "How a consumer is found: by its `username`, or by its `custom_id` (which is compared with `client_id`).",
@@ -68,10 +78,12 @@ const FIELDS: &[Field] = &[
     ),
     Field::map("custom_introspection_headers")
         .default(Default::EmptyMap)
+        .example("{x-tenant: blue}")
         .rules(&[Rule::Check(headers_rule)])
         .says("Further headers of the introspection call, name to value."),
     Field::set("custom_claims_forward", Element::STRING)
         .default(Default::EmptyList)
+        .example("[tenant]")
         .rules(&[Rule::Check(claims_rule)])
         .says("Members of the answer that go to the upstream as `X-Credential-{claim}`, beside the standard ones."),
 ];
