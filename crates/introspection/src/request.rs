@@ -312,8 +312,9 @@ impl<'k> Digest<'k> {
         }
     }
 
-    fn finish(self) -> [u8; 32] {
-        match self.stream {
+    /// Borrows, since moving these two kilobytes would cost as much as a look into the cache.
+    fn finish(&mut self) -> [u8; 32] {
+        match self.stream.take() {
             Some(stream) => bytes_of(stream.sign()),
             None => tag(self.key, &self.stack[..self.filled]),
         }
