@@ -124,6 +124,19 @@ impl Board {
         cleared
     }
 
+    /// What a waiter whose time is up has waited for. A call that its last waiter has seen to its own limit is about to
+    /// fail: nobody joins it any more, so that the next request asks anew instead of sharing that failure.
+    fn give_up(&mut self, number: u64, waited: Duration) -> FailureKind {
+        let Some(flight) = self.flights.get(&number) else { return FailureKind::Timeout };
+        if flight.phase == Phase::Queued {
+            return FailureKind::Busy;
+        }
+        if flight.waiters == 1 && waited >= self.timeout && self.by_key.get(&flight.plan.key) == Some(&number) {
+            self.by_key.remove(&flight.plan.key);
+        }
+        FailureKind::Timeout
+    }
+
     fn cancel_queue(&mut self) -> Vec<Flight> {
         let queue = std::mem::take(&mut self.queue);
         queue.into_iter().filter_map(|number| self.remove(number)).collect()
@@ -200,9 +213,7 @@ impl Seat {
                 Err(_) => broken_off(),
             });
         landed.unwrap_or_else(|_| {
-            let queued =
-                lock(&self.profile).flights.get(&self.number).is_some_and(|flight| flight.phase == Phase::Queued);
-            let kind = if queued { FailureKind::Busy } else { FailureKind::Timeout };
+            let kind = lock(&self.profile).give_up(self.number, limit);
             Err(Arc::new(Failure::new(kind, Cause::Elapsed(limit))))
         })
     }

@@ -2,7 +2,7 @@
 
 mod advice;
 
-use crate::problem::{Path, Problems};
+use crate::problem::{Path, Problem, Problems};
 use crate::schema::{Element, ElementKind, Field, Kind, Rule};
 use crate::secret;
 use advice::advice;
@@ -76,7 +76,9 @@ fn complete_field(field: &Field, value: &Value, parent: &Path, problems: &mut Pr
     }
     let before = problems.0.len();
     let value = complete_kind(field, value, &path, problems);
-    for problem in problems.0[before..].iter_mut().filter(|problem| problem.hint.is_none()) {
+    // A rule whose message goes on after a semicolon has said it better.
+    let bare = |problem: &&mut Problem| problem.hint.is_none() && !problem.message.contains("; ");
+    for problem in problems.0[before..].iter_mut().filter(bare) {
         problem.hint = Some(advice(field));
     }
     if let Some(why) = field.ignored

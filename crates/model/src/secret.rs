@@ -59,9 +59,7 @@ pub fn mask(fields: &[Field], config: &Value) -> Value {
 pub(crate) fn is_allowed(secret: bool, text: &str, path: &Path, problems: &mut Problems) -> bool {
     let Some(variable) = variable(text) else { return true };
     match variable {
-        Err(message) => {
-            problems.error_hint(path.clone(), message, "write {vault://env/my-name} for the variable MY_NAME")
-        }
+        Err(message) => problems.error_hint(path.clone(), message, REFERENCE),
         Ok(_) if !secret => problems.error_hint(
             path.clone(),
             "a reference to a secret is not read in this field",
