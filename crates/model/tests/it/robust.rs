@@ -69,7 +69,7 @@ proptest! {
 #[test]
 fn an_empty_file_says_what_it_lacks() {
     assert_eq!(problems_of(""), "1:1: expected a declarative configuration; begin with: _format_version: \"3.0\"\n");
-    assert_eq!(problems_of("[]"), "1:1: expected a record\n");
+    assert_eq!(problems_of("[]"), "1:1: expected a record; begin with: _format_version: \"3.0\"\n");
 }
 
 #[test]
