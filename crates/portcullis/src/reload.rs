@@ -106,7 +106,6 @@ impl Reloader {
         match loaded {
             Ok((loaded, warnings)) => {
                 warn(&self.path, &warnings);
-                self.status.refused.store(false, Ordering::Relaxed);
                 tracing::info!("configuration revision {} live: {}", loaded.revision, summary(&loaded.changes));
                 Outcome::Loaded
             }
@@ -119,9 +118,9 @@ impl Reloader {
     }
 
     fn refuse(&self, lines: &[String]) {
-        self.status.refused.store(true, Ordering::Relaxed);
-        self.gateway.refused();
         let revision = self.gateway.revision();
+        self.status.refused_over.store(revision, Ordering::Relaxed);
+        self.gateway.refused();
         tracing::error!("configuration refused, revision {revision} serves on: {}", lines.join(" | "));
     }
 }

@@ -122,7 +122,7 @@ fn status_of(gateway: &Arc<Gateway>) -> Status {
         revision: Box::new(move || revision.revision()),
         metrics: Box::new(move || metrics.metrics()),
         draining: false.into(),
-        refused: false.into(),
+        refused_over: 0.into(),
     }
 }
 

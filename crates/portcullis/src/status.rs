@@ -11,7 +11,7 @@ use portcullis_proxy::telemetry::metrics::CONTENT_TYPE;
 use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::net::TcpListener;
 
 /// What the status listener looks at.
@@ -22,15 +22,16 @@ pub(crate) struct Status {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// The process is about to end: load balancers send no more.
     pub draining: AtomicBool,
-    /// The newest configuration was refused, and an older one is live.
-    pub refused: AtomicBool,
+    /// The revision that was live when a newer configuration was refused; 0 if none was. One that goes live has
+    /// another number, so it ends this by itself.
+    pub refused_over: AtomicU64,
 }
 
 impl fmt::Debug for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Status")
             .field("draining", &self.draining)
-            .field("refused", &self.refused)
+            .field("refused_over", &self.refused_over)
             .finish_non_exhaustive()
     }
 }
@@ -64,7 +65,7 @@ async fn readyz(State(status): State<Arc<Status>>) -> Response {
         "ready": ready,
         "revision": revision,
         "draining": draining,
-        "newest_refused": status.refused.load(Ordering::Relaxed),
+        "newest_refused": revision > 0 && status.refused_over.load(Ordering::Relaxed) == revision,
     });
     (code, Json(body)).into_response()
 }
@@ -76,7 +77,6 @@ async fn metrics(State(status): State<Arc<Status>>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU64;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
@@ -87,7 +87,7 @@ mod tests {
             revision: Box::new(move || live.load(Ordering::Relaxed)),
             metrics: Box::new(|| "# EOF\n".to_owned()),
             draining: false.into(),
-            refused: false.into(),
+            refused_over: 0.into(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -106,7 +106,7 @@ mod tests {
         assert!(get("/metrics").await.ends_with("# EOF\n"));
         assert!(get("/readyz").await.starts_with("HTTP/1.1 503 "));
         revision.store(3, Ordering::Relaxed);
-        status.refused.store(true, Ordering::Relaxed);
+        status.refused_over.store(3, Ordering::Relaxed);
         let ready = get("/readyz").await;
         assert!(ready.starts_with("HTTP/1.1 200 "), "an older configuration serves on: {ready}");
         assert!(ready.contains(r#""revision":3"#) && ready.contains(r#""newest_refused":true"#), "{ready}");

@@ -52,7 +52,7 @@ fn reloader(path: &Path) -> Reloader {
         revision: Box::new(|| 0),
         metrics: Box::new(String::new),
         draining: false.into(),
-        refused: false.into(),
+        refused_over: 0.into(),
     };
     Reloader::new(path.to_owned(), &text, Arc::new(gateway), Arc::new(status))
 }
@@ -87,7 +87,7 @@ async fn the_last_good_one_serves_on() {
         };
         assert_eq!(reloader.look(false), outcome, "row {row}");
         assert_eq!(reloader.gateway.revision(), revision, "row {row}");
-        assert_eq!(reloader.status.refused.load(Ordering::Relaxed), refused, "row {row}");
+        assert_eq!(reloader.status.refused_over.load(Ordering::Relaxed) == revision, refused, "row {row}");
     }
 }
 
