@@ -63,6 +63,8 @@ pub(crate) struct Watch {
     write_limit: Cell<u64>,
     /// Becomes the deadline when the next byte comes: a client that begins a head.
     after_first_byte: Cell<Option<u64>>,
+    /// Somebody has asked for bytes that are not there yet.
+    reading: Cell<bool>,
     /// Reads are not expected while this side still waits for the other one's body.
     uploading: Cell<bool>,
     read_late: Cell<bool>,
@@ -80,6 +82,7 @@ impl Watch {
             write_by: Cell::new(NEVER),
             write_limit: Cell::new(NEVER),
             after_first_byte: Cell::new(None),
+            reading: Cell::new(false),
             uploading: Cell::new(false),
             read_late: Cell::new(false),
             write_late: Cell::new(false),
@@ -109,8 +112,9 @@ impl Watch {
 
     /// From now on no read may wait longer than `limit`.
     pub(crate) fn limit_reads(&self, limit: Duration) {
-        self.read_by.set(NEVER);
         self.read_limit.set(millis(limit));
+        // One that waits already is not asked again before something comes.
+        self.read_by.set(if self.reading.get() { self.deadline(&self.read_limit) } else { NEVER });
     }
 
     /// Undoes [`Watch::limit_reads`], if it still counts.
@@ -128,7 +132,7 @@ impl Watch {
     /// While true, a late read is nobody's fault: the peer has not been told everything yet.
     pub(crate) fn uploading(&self, uploading: bool) {
         if self.uploading.replace(uploading) && !uploading && self.read_by.get() != NEVER {
-            self.read_by.set(self.clock.millis().saturating_add(self.read_limit.get()));
+            self.read_by.set(self.deadline(&self.read_limit));
         }
     }
 
@@ -153,7 +157,12 @@ impl Watch {
         }
     }
 
+    fn deadline(&self, limit: &Cell<u64>) -> u64 {
+        self.clock.millis().saturating_add(limit.get())
+    }
+
     fn read_progressed(&self) {
+        self.reading.set(false);
         match self.after_first_byte.take() {
             Some(limit) => self.read_by.set(self.clock.millis().saturating_add(limit)),
             None if self.read_limit.get() != NEVER => self.read_by.set(NEVER),
@@ -162,8 +171,9 @@ impl Watch {
     }
 
     fn read_waits(&self, cx: &Context<'_>) {
+        self.reading.set(true);
         if self.read_by.get() == NEVER {
-            self.read_by.set(self.clock.millis().saturating_add(self.read_limit.get()));
+            self.read_by.set(self.deadline(&self.read_limit));
         }
         keep_waker(&self.reader, cx);
     }
@@ -172,13 +182,13 @@ impl Watch {
         self.write_by.set(NEVER);
         // What was just sent gives the peer its time to answer.
         if self.read_limit.get() != NEVER && self.read_by.get() != NEVER {
-            self.read_by.set(self.clock.millis().saturating_add(self.read_limit.get()));
+            self.read_by.set(self.deadline(&self.read_limit));
         }
     }
 
     fn write_waits(&self, cx: &Context<'_>) {
         if self.write_by.get() == NEVER {
-            self.write_by.set(self.clock.millis().saturating_add(self.write_limit.get()));
+            self.write_by.set(self.deadline(&self.write_limit));
         }
         keep_waker(&self.writer, cx);
     }

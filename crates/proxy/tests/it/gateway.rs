@@ -74,14 +74,17 @@ pub(crate) fn service(upstream: SocketAddr) -> Service {
 }
 
 pub(crate) fn step(plugin: &str) -> Step {
-    let config = Arc::new(PluginConfig {
-        id: id(plugin),
+    Step { plugin: plugin.into(), candidates: vec![Candidate::Any(config(plugin, Condition::Always))] }
+}
+
+pub(crate) fn config(plugin: &str, when: Condition) -> Arc<PluginConfig> {
+    Arc::new(PluginConfig {
+        id: id(&format!("{plugin}{when:?}")),
         plugin: plugin.into(),
-        when: Condition::Always,
+        when,
         config: json!({}),
         origin: "services[0].plugins[1]".into(),
-    });
-    Step { plugin: plugin.into(), candidates: vec![Candidate::Any(config)] }
+    })
 }
 
 pub(crate) fn fakes() -> Arc<dyn Build> {
@@ -105,6 +108,7 @@ impl Build for Fakes {
             "panic_late" => Fake::PanicLate,
             "answer" => Fake::Answer,
             "wait" => Fake::Wait,
+            "consumer" => Fake::Consumer,
             unknown => {
                 let mut problems = Problems::new();
                 problems.error(Path::root().key("name"), format!("no fake called {unknown}"));
@@ -125,6 +129,8 @@ enum Fake {
     Answer,
     /// Waits a turn, then goes on.
     Wait,
+    /// Finds the consumer that the query names.
+    Consumer,
 }
 
 impl Plugin for Fake {
@@ -137,6 +143,10 @@ impl Plugin for Fake {
             Fake::Identify => {
                 cx.set_header(HeaderName::from_static("x-consumer-id"), HeaderValue::from_static("ours"));
                 cx.set_header(HeaderName::from_static("x-credential-sub"), HeaderValue::from_static("ours"));
+                Flow::Continue
+            }
+            Fake::Consumer => {
+                cx.consumer = seen.consumers.by_username(seen.query.unwrap_or_default()).cloned();
                 Flow::Continue
             }
             Fake::Refuse => cx.refuse(Reason::NoToken),

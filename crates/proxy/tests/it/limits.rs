@@ -48,10 +48,12 @@ async fn a_body_that_stops() {
     let upstream = Upstream::echo().await;
     let limits = Limits { body_idle: SHORT, ..quick() };
     let (_gateway, address) = start_with(limited(limits), plan(upstream.address, &[]));
-    let mut wire = Wire::connect(address).await;
-    let answer = wire.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello").await;
-    assert_eq!(answer.status(), 408, "{}", answer.text());
-    assert!(wire.is_closed().await);
+    for part in ["hello", ""] {
+        let mut wire = Wire::connect(address).await;
+        let answer = wire.ask(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{part}")).await;
+        assert_eq!(answer.status(), 408, "{part:?}: {}", answer.text());
+        assert!(wire.is_closed().await);
+    }
 }
 
 // S-46: a client that does not read is let go, and its upstream with it.

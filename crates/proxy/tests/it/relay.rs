@@ -1,8 +1,10 @@
 //! Requests and answers on their way through.
 
-use crate::gateway::{endpoint, plan, plan_with, route, service, start};
+use crate::gateway::{config, endpoint, plan, plan_with, route, service, start};
 use crate::wire::{PATIENCE, Upstream, Wire, answer};
-use portcullis_model::plan::{Plan, Protocols, Service};
+use portcullis_model::plan::{Candidate, Condition, Consumer, Consumers, Plan, Protocol, Protocols, Service, Step};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -152,10 +154,10 @@ async fn sixteen_megabytes_each_way() {
     let upstream = Upstream::start(|_, wire| async move {
         let (mut from, mut to) = wire.io.into_split();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
-        // Answers before it has read anything.
+        // Answers once the request has begun, while most of it is still to come.
+        let mut buffer = vec![0; 64 * 1024];
+        let mut read = from.read(&mut buffer).await.unwrap();
         let reading = tokio::spawn(async move {
-            let mut buffer = vec![0; 64 * 1024];
-            let mut read = 0;
             while read < SIZE {
                 read += from.read(&mut buffer).await.unwrap();
             }
@@ -252,6 +254,52 @@ async fn nowhere_to_go() {
     }
     let metrics = gateway.metrics().encode();
     assert!(metrics.contains(r#"portcullis_requests_total{route="/guarded",status="401"} 1"#), "{metrics}");
+}
+
+// A step's configuration for the consumer that an earlier step found goes before that for everybody, and both only
+// where their conditions hold.
+#[tokio::test]
+async fn configurations_of_a_consumer() {
+    let bob = Consumer { id: uuid::Uuid::from_u128(1), username: Some("bob".into()), custom_id: None };
+    let of_bob = Arc::new(BTreeMap::from([(bob.id, config("refuse", Condition::Always))]));
+    let https = Condition::Protocols(Protocols { http: false, https: true });
+    let candidates = vec![
+        Candidate::Any(config("panic", https)),
+        Candidate::ByConsumer(of_bob),
+        Candidate::Any(config("answer", Condition::Always)),
+    ];
+    let mut route = route(None, &["consumer"]);
+    route.steps.push(Step { plugin: "limit".into(), candidates });
+    let (_gateway, address) =
+        start(Plan { endpoints: vec![endpoint("/", route)], consumers: Arc::new(Consumers::new([bob])) });
+    let mut wire = Wire::connect(address).await;
+    for (query, status) in [("bob", 401), ("alice", 200)] {
+        let answer = wire.ask(format!("GET /?{query} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(answer.status(), status, "{query}");
+    }
+}
+
+// A server that no public root vouches for gets no request.
+#[tokio::test]
+async fn upstream_certificates_are_verified() {
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let upstream = Upstream::start(move |_, wire| {
+        let acceptor = acceptor.clone();
+        async move { assert!(acceptor.accept(wire.io).await.is_err(), "the gateway goes on") }
+    })
+    .await;
+    let (_gateway, address) = start(plan_with(Service { protocol: Protocol::Https, ..service(upstream.address) }));
+    assert_eq!(Wire::connect(address).await.ask(GET).await.status(), 502);
+    assert_eq!(upstream.connections(), 1);
 }
 
 // S-36: a step that panics is a 500, and the upstream is not called; the gateway lives on.
