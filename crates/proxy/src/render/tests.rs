@@ -29,7 +29,8 @@ fn body(response: &Response<Bytes>) -> &str {
     std::str::from_utf8(response.body()).unwrap()
 }
 
-// K-14, K-15, I-44 to I-50: status, challenge, body and its member order, for every reason there is.
+// K-14, K-15, I-44, I-45, I-46, I-47, I-48, I-49, I-50: status, challenge, body and its member order, for every
+// reason there is.
 #[test]
 fn refusals_follow_the_table() {
     for row in &TABLE {

@@ -240,6 +240,7 @@ pub(crate) fn plugin(config: &Value, env: &Env) -> Built {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portcullis_model::check::complete;
     use serde_json::json;
 
     // K-5
@@ -252,6 +253,25 @@ mod tests {
         assert_eq!(check("https://"), "missing host in url");
         assert_eq!(check("mailto:a@b.example"), "missing host in url");
         assert!(check("ftp://as.example/").starts_with("could not parse url."));
+    }
+
+    // K-3, K-4
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let required =
+            json!({"introspection_url": "https://as.example/introspect", "authorization_value": "Basic eA=="});
+        let mut problems = Problems::new();
+        let completed = complete(FIELDS, &required, &Path::root(), &mut problems);
+        assert_eq!(problems, Problems::new());
+        let expected = json!({
+            "introspection_url": "https://as.example/introspect", "authorization_value": "Basic eA==",
+            "token_type_hint": null, "ttl": 60, "hide_credentials": false, "timeout": 10_000, "keepalive": 60_000,
+            "anonymous": "", "run_on_preflight": true, "consumer_by": "username", "introspect_request": false,
+            "custom_introspection_headers": {}, "custom_claims_forward": [],
+        });
+        assert_eq!(Value::Object(completed.clone()), expected);
+        // The type and its table name the same fields.
+        assert!(Written::deserialize(Value::Object(completed)).is_ok());
     }
 
     // I-150
