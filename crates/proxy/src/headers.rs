@@ -21,6 +21,7 @@ use http_body::Body;
 use portcullis_model::plan::Protocol;
 use portcullis_plugins::context::{Edits, HeaderEdit};
 use smallvec::SmallVec;
+use std::mem;
 use std::time::{Duration, SystemTime};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -37,11 +38,11 @@ const PROXY_LATENCY: HeaderName = HeaderName::from_static("x-kong-proxy-latency"
 const OURS: usize = 12;
 
 /// Names to take out of a map; a request has one or two of them.
-type Names = SmallVec<[HeaderName; 8]>;
+type Names = SmallVec<[HeaderName; 4]>;
 
 /// The request as the upstream gets it.
 pub(crate) fn outgoing(
-    head: Head,
+    mut head: Head,
     found: Found,
     lane: &Lane,
     edits: Edits,
@@ -50,30 +51,30 @@ pub(crate) fn outgoing(
     id: RequestId,
 ) -> Result<Request<Outbound>, Failure> {
     let origin = lane.origin.as_ref().ok_or(Failure::NoService)?;
-    let mut added: SmallVec<[(HeaderName, HeaderValue); OURS]> = SmallVec::new();
-    forwarded(&head, found, lane, client, &mut added);
     let uri = upstream_uri(&head, found, lane, &edits)?;
+    let mut headers = mem::take(&mut head.headers);
+    let ending: Names = headers.keys().filter(|name| ends_here(name) || is_ours(name)).cloned().collect();
+    let addresses = addresses(&headers, &ending, &client.peer_header);
+    let trailers = wants_trailers(&headers, &ending);
+    take_out(&mut headers, ending);
+    // Nothing of what is appended is in the map any more.
+    headers.reserve(OURS + edits.headers.len());
     let host = if lane.route.preserve_host { head.host_header() } else { None };
-    added.push((HOST, host.unwrap_or(&origin.host_header).clone()));
-    added.push((VIA, via(head.version)));
-    added.push((REQUEST_ID, id.to_header()));
+    headers.insert(HOST, host.unwrap_or(&origin.host_header).clone());
+    headers.append(FORWARDED_FOR, addresses);
+    forwarded(&head, found, lane, client, &mut headers);
+    headers.append(VIA, via(head.version));
+    headers.append(REQUEST_ID, id.to_header());
     // A length that is not known is said in so many words: the engine would leave the body of a GET out.
     if upload.as_ref().is_some_and(|upload| upload.length().is_none()) {
-        added.push((TRANSFER_ENCODING, HeaderValue::from_static("chunked")));
+        headers.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    if wants_trailers(&head.headers) {
-        added.push((TE, HeaderValue::from_static("trailers")));
-    }
-    let (method, mut headers) = (head.method, head.headers);
-    let ending: Names = headers.keys().filter(|name| ends_here(name) || is_ours(name)).cloned().collect();
-    take_out(&mut headers, ending);
-    headers.reserve(added.len() + edits.headers.len());
-    for (name, value) in added {
-        headers.append(name, value);
+    if trailers {
+        headers.append(TE, HeaderValue::from_static("trailers"));
     }
     apply(&mut headers, edits.headers);
     let mut request = Request::new(Outbound::new(upload));
-    *request.method_mut() = method;
+    *request.method_mut() = head.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
@@ -84,8 +85,8 @@ pub(crate) fn incoming(answer: &mut Response<Relay>, is_head: bool) -> Result<()
     let exact = answer.body().size_hint().exact();
     let bodiless = is_head || answer.body().is_end_stream();
     let headers = answer.headers_mut();
-    settle_length(headers, exact, bodiless)?;
     let ending: Names = headers.keys().filter(|name| ends_here(name)).cloned().collect();
+    settle_length(headers, &ending, exact, bodiless)?;
     take_out(headers, ending);
     Ok(())
 }
@@ -134,26 +135,24 @@ pub(crate) fn apply(headers: &mut HeaderMap, edits: Vec<HeaderEdit>) {
 
 /// Who asked, as the upstream may believe it: nothing of it is taken from the client but the addresses before ours,
 /// since no peer is trusted in this version.
-fn forwarded(
-    head: &Head,
-    found: Found,
-    lane: &Lane,
-    client: &Client,
-    added: &mut SmallVec<[(HeaderName, HeaderValue); OURS]>,
-) {
-    added.push((FORWARDED_FOR, addresses(&head.headers, &client.peer_header)));
-    added.push((REAL_IP, client.peer_header.clone()));
+fn forwarded(head: &Head, found: Found, lane: &Lane, client: &Client, headers: &mut HeaderMap) {
+    headers.append(REAL_IP, client.peer_header.clone());
     let scheme = match head.protocol {
         Protocol::Http => "http",
         Protocol::Https => "https",
     };
-    added.push((FORWARDED_PROTO, HeaderValue::from_static(scheme)));
-    added.push((FORWARDED_HOST, host_without_port(head)));
-    added.push((FORWARDED_PORT, client.port_header.clone()));
-    added.extend(HeaderValue::from_str(head.uri.path()).ok().map(|path| (FORWARDED_PATH, path)));
+    headers.append(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    headers.append(FORWARDED_HOST, host_without_port(head));
+    headers.append(FORWARDED_PORT, client.port_header.clone());
+    if let Ok(path) = HeaderValue::from_str(head.uri.path()) {
+        headers.append(FORWARDED_PATH, path);
+    }
     let taken = head.path().get(..found.matched).unwrap_or_default();
-    if lane.route.strip_path && !matches!(taken, "" | "/") {
-        added.extend(HeaderValue::from_str(taken).ok().map(|prefix| (FORWARDED_PREFIX, prefix)));
+    if lane.route.strip_path
+        && !matches!(taken, "" | "/")
+        && let Ok(prefix) = HeaderValue::from_str(taken)
+    {
+        headers.append(FORWARDED_PREFIX, prefix);
     }
 }
 
@@ -165,8 +164,8 @@ fn host_without_port(head: &Head) -> HeaderValue {
 }
 
 /// The client's list of addresses, with the peer behind it.
-fn addresses(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
-    if !headers.contains_key(FORWARDED_FOR) {
+fn addresses(headers: &HeaderMap, present: &Names, peer: &HeaderValue) -> HeaderValue {
+    if !present.contains(&FORWARDED_FOR) {
         return peer.clone();
     }
     let mut list = Vec::with_capacity(64);
@@ -204,8 +203,9 @@ fn via(version: Version) -> HeaderValue {
     HeaderValue::from_static(if version == Version::HTTP_10 { VIA_1_0 } else { VIA_1_1 })
 }
 
-fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().any(|te| tokens(te).any(|token| token.eq_ignore_ascii_case("trailers")))
+fn wants_trailers(headers: &HeaderMap, present: &Names) -> bool {
+    present.contains(&TE)
+        && headers.get_all(TE).iter().any(|te| tokens(te).any(|token| token.eq_ignore_ascii_case("trailers")))
 }
 
 /// Headers that mean this hop alone (RFC 9110 section 7.6.1), and those that this hop has already acted on.
@@ -218,19 +218,19 @@ fn ends_here(name: &HeaderName) -> bool {
 
 /// Headers that are set on every request anew.
 fn is_ours(name: &HeaderName) -> bool {
-    *name == HOST
-        || (name.as_str().starts_with("x-")
-            && matches!(
-                &name.as_str()[2..],
-                "forwarded-for"
-                    | "forwarded-proto"
-                    | "forwarded-host"
-                    | "forwarded-port"
-                    | "forwarded-path"
-                    | "forwarded-prefix"
-                    | "real-ip"
-                    | "kong-request-id"
-            ))
+    let name = name.as_str();
+    name.starts_with("x-")
+        && matches!(
+            &name[2..],
+            "forwarded-for"
+                | "forwarded-proto"
+                | "forwarded-host"
+                | "forwarded-port"
+                | "forwarded-path"
+                | "forwarded-prefix"
+                | "real-ip"
+                | "kong-request-id"
+        )
 }
 
 /// Removes `names`, and what `Connection` lists.
@@ -256,13 +256,15 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &str> {
 
 /// One way to tell where the answer ends. The engine reads what is ambiguous in the right order, but leaves it in
 /// the map for the next reader to get wrong.
-fn settle_length(headers: &mut HeaderMap, exact: Option<u64>, bodiless: bool) -> Result<(), Failure> {
-    if let Some(encoding) = headers.get(TRANSFER_ENCODING) {
-        let chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || headers.get_all(TRANSFER_ENCODING).iter().nth(1).is_some() {
+fn settle_length(headers: &mut HeaderMap, present: &Names, exact: Option<u64>, bodiless: bool) -> Result<(), Failure> {
+    if present.contains(&TRANSFER_ENCODING) {
+        let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+        let chunked = encodings.next().is_some_and(|one| one.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if !chunked || encodings.next().is_some() {
             return Err(Failure::BadUpstreamResponse);
         }
         headers.remove(CONTENT_LENGTH);
+        return Ok(());
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let plain = match (lengths.next(), lengths.next()) {
