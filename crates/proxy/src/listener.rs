@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -138,7 +138,7 @@ fn open(core: &Rc<Core>, socket: TcpStream, peer: SocketAddr) {
 /// Serves one connection to its end.
 async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: SocketAddr, _seat: Seat) {
     let limits = core.limits();
-    let (io, watch) = core.watches.watch(socket);
+    let (mut io, watch) = core.watches.watch(socket);
     watch.read_within(limits.header_timeout);
     watch.limit_writes(limits.client_read_idle);
     // The engine takes no less.
@@ -162,17 +162,32 @@ async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: Socke
         let (core, client) = (core.clone(), client.clone());
         async move { Ok::<_, Infallible>(request::handle(&core, &client, request).await) }
     });
-    let mut connection = pin!(engine.serve_connection(io, service));
-    let mut told = false;
-    let ended = poll_fn(|cx| -> Poll<hyper::Result<()>> {
-        if core.draining.get() && !told {
-            told = true;
-            connection.as_mut().graceful_shutdown();
+    // The engine's buffers are most of what a connection costs, so it has them only while it is in use: not before
+    // its first byte, and not once it has rested for a while.
+    while io.readable(|| core.draining.get()).await {
+        let mut connection = engine.serve_connection(io, service);
+        let mut told = false;
+        let ended = poll_fn(|cx| {
+            if core.draining.get() && !told {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            match Pin::new(&mut connection).poll(cx) {
+                Poll::Pending if client.watch.is_asleep() => Poll::Ready(None),
+                polled => polled.map(Some),
+            }
+        });
+        match ended.await {
+            None => {
+                let parts = connection.into_parts();
+                io = parts.io;
+                io.unread(parts.read_buf);
+            }
+            Some(Ok(())) => return,
+            Some(Err(error)) => {
+                return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke off");
+            }
         }
-        connection.as_mut().poll(cx)
-    });
-    if let Err(error) = ended.await {
-        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke off");
     }
 }
 

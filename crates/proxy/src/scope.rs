@@ -192,7 +192,7 @@ impl Drop for Scope {
             });
         }
         let limits = self.core.limits();
-        self.client.watch.rest(limits.keep_alive_idle, limits.header_timeout);
+        self.client.watch.rest(limits.awake, limits.keep_alive_idle, limits.header_timeout);
     }
 }
 

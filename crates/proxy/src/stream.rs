@@ -5,15 +5,18 @@
 //! looks at all of them. A stream that is late is woken and answers with [`io::ErrorKind::TimedOut`], so a time limit
 //! is an I/O error like any other to the engine above. Limits are as exact as the tick.
 
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 /// A moment that never comes.
 const NEVER: u64 = u64::MAX;
@@ -63,6 +66,10 @@ pub(crate) struct Watch {
     write_limit: Cell<u64>,
     /// Becomes the deadline when the next byte comes: a client that begins a head.
     after_first_byte: Cell<Option<u64>>,
+    /// When a stream that rests has rested long enough to fall asleep.
+    asleep_from: Cell<u64>,
+    /// A body is still on its way in, although what asked for it may be over.
+    body: Cell<bool>,
     /// Somebody has asked for bytes that are not there yet.
     reading: Cell<bool>,
     /// Reads are not expected while this side still waits for the other one's body.
@@ -82,6 +89,8 @@ impl Watch {
             write_by: Cell::new(NEVER),
             write_limit: Cell::new(NEVER),
             after_first_byte: Cell::new(None),
+            asleep_from: Cell::new(NEVER),
+            body: Cell::new(false),
             reading: Cell::new(false),
             uploading: Cell::new(false),
             read_late: Cell::new(false),
@@ -96,11 +105,24 @@ impl Watch {
         self.read_by.set(self.clock.millis().saturating_add(millis(limit)));
     }
 
-    /// Rests: closed after `rest` without a byte; from the first byte on, `begun` is what remains.
-    pub(crate) fn rest(&self, rest: Duration, begun: Duration) {
+    /// Rests: falls asleep after `awake`, closed after `rest` without a byte; from the first byte on, `begun` is what
+    /// remains.
+    pub(crate) fn rest(&self, awake: Duration, rest: Duration, begun: Duration) {
         self.read_limit.set(NEVER);
         self.read_within(rest);
         self.after_first_byte.set(Some(millis(begun)));
+        self.asleep_from.set(self.clock.millis().saturating_add(millis(awake)));
+    }
+
+    /// Whether it has rested for so long that what it holds for the next request may go. Not while anything is left
+    /// to read of a body or to write.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.clock.millis() >= self.asleep_from.get() && !self.body.get() && self.write_by.get() == NEVER
+    }
+
+    /// Says whether a body is on its way in.
+    pub(crate) fn expect_body(&self, body: bool) {
+        self.body.set(body);
     }
 
     /// Reads may wait as long as they like.
@@ -108,6 +130,7 @@ impl Watch {
         self.read_by.set(NEVER);
         self.read_limit.set(NEVER);
         self.after_first_byte.set(None);
+        self.asleep_from.set(NEVER);
     }
 
     /// From now on no read may wait longer than `limit`.
@@ -152,7 +175,7 @@ impl Watch {
         let now = self.clock.millis();
         let read_late = now >= self.read_by.get() && !self.uploading.get() && !self.read_late.replace(true);
         let write_late = now >= self.write_by.get() && !self.write_late.replace(true);
-        if read_late || write_late {
+        if read_late || write_late || self.is_asleep() {
             self.wake();
         }
     }
@@ -163,6 +186,7 @@ impl Watch {
 
     fn read_progressed(&self) {
         self.reading.set(false);
+        self.asleep_from.set(NEVER);
         match self.after_first_byte.take() {
             Some(limit) => self.read_by.set(self.clock.millis().saturating_add(limit)),
             None if self.read_limit.get() != NEVER => self.read_by.set(NEVER),
@@ -219,7 +243,7 @@ impl Watches {
     pub(crate) fn watch<S>(&self, io: S) -> (Watched<S>, Rc<Watch>) {
         let watch = Rc::new(Watch::new(self.clock.clone()));
         self.all.borrow_mut().push(Rc::downgrade(&watch));
-        (Watched { io: TokioIo::new(io), watch: watch.clone() }, watch)
+        (Watched { io: TokioIo::new(io), unread: Bytes::new(), watch: watch.clone() }, watch)
     }
 
     /// Wakes the streams that are late, and forgets those that are gone.
@@ -245,7 +269,38 @@ impl Watches {
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
     io: TokioIo<S>,
+    /// Was read before, and comes first.
+    unread: Bytes,
     watch: Rc<Watch>,
+}
+
+impl Watched<TcpStream> {
+    /// Waits until there is something to read, or the end; `false` when `given_up` says so first, or a limit has
+    /// passed.
+    pub(crate) async fn readable(&mut self, given_up: impl Fn() -> bool) -> bool {
+        // It sleeps already.
+        self.watch.asleep_from.set(NEVER);
+        poll_fn(|cx| {
+            if given_up() || self.watch.expired() {
+                return Poll::Ready(false);
+            }
+            if !self.unread.is_empty() {
+                return Poll::Ready(true);
+            }
+            let ready = self.io.inner().poll_read_ready(cx);
+            if ready.is_pending() {
+                self.watch.read_waits(cx);
+            }
+            // An error shows again when it is read.
+            ready.map(|_| true)
+        })
+        .await
+    }
+
+    /// Puts back what was read too much.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
+    }
 }
 
 impl<S> Watched<S> {
@@ -264,9 +319,14 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> Read for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         if let Some(late) = self.late(&self.watch.read_late) {
             return Poll::Ready(Err(late));
+        }
+        if !self.unread.is_empty() {
+            let fits = self.unread.len().min(buf.remaining());
+            buf.put_slice(&self.unread.split_to(fits));
+            return Poll::Ready(Ok(()));
         }
         let outcome = Pin::new(&mut self.io).poll_read(cx, buf);
         match &outcome {

@@ -26,6 +26,7 @@ impl Upload {
             return None;
         }
         client.limit_reads(idle);
+        client.expect_body(true);
         Some(Box::new(Self { incoming, client: client.clone(), upstream: None }))
     }
 
@@ -51,6 +52,12 @@ impl Upload {
         if let Some(upstream) = &self.upstream {
             upstream.uploading(false);
         }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.client.expect_body(false);
     }
 }
 

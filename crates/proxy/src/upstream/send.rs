@@ -25,7 +25,11 @@ pub(crate) async fn send(
     loop {
         let (mut link, used_before) = match core.pools.take(origin) {
             Some(link) => (link, true),
-            None => (connect(core, origin, service).await.map_err(|why| unconnected(origin, &why))?, false),
+            None => {
+                // Boxed: it is large and rare, and would make every request's future as large.
+                let connecting = Box::pin(connect(core, origin, service));
+                (connecting.await.map_err(|why| unconnected(origin, &why))?, false)
+            }
         };
         link.watch.limit_reads(service.read_timeout);
         link.watch.limit_writes(service.write_timeout);

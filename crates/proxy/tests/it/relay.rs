@@ -1,8 +1,9 @@
 //! Requests and answers on their way through.
 
-use crate::gateway::{config, endpoint, plan, plan_with, route, service, start};
+use crate::gateway::{config, endpoint, plan, plan_with, quick, route, service, start, start_with};
 use crate::wire::{PATIENCE, Upstream, Wire, answer};
 use portcullis_model::plan::{Candidate, Condition, Consumer, Consumers, Plan, Protocol, Protocols, Service, Step};
+use portcullis_proxy::{Limits, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,6 +87,39 @@ async fn a_hundred_requests_over_one_connection() {
         let seen =
             wire.ask(format!("POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")).await.text();
         assert!(seen.starts_with(&format!("POST /{number} ")) && seen.ends_with("hello"), "{seen}");
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+// A connection that gives up its buffers whenever it rests serves like any other, and loses no byte: of a head that
+// has come in part, of pipelined requests, of a body that a refusal left unread.
+#[tokio::test]
+async fn a_connection_that_sleeps_loses_nothing() {
+    let upstream = Upstream::echo().await;
+    let limits = Limits { awake: Duration::ZERO, ..quick() };
+    let (_gateway, address) = start_with(
+        Settings { limits, ..Settings::default() },
+        Plan {
+            endpoints: vec![
+                endpoint("/refused", route(None, &["refuse"])),
+                endpoint("/", route(Some(service(upstream.address)), &[])),
+            ],
+            ..Plan::default()
+        },
+    );
+    let mut wire = Wire::connect(address).await;
+    for round in 0..20 {
+        let request = format!("GET /{round} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (begin, end) = request.split_at(round);
+        let upload = "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+        // One whole request, and the beginning of the next one behind it.
+        let first = wire.ask(format!("{upload}{begin}")).await;
+        assert!(first.text().ends_with("hello"));
+        let second = wire.ask(format!("{end}POST /refused HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nun")).await;
+        assert!(second.text().starts_with(&format!("GET /{round} ")), "{}", second.text());
+        assert_eq!(wire.answer().await.status(), 401);
+        let third = wire.ask(format!("touched{GET}")).await;
+        assert!(third.text().starts_with("GET / "), "{}{}", third.head, third.text());
     }
     assert_eq!(upstream.connections(), 1);
 }
