@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A moment that never comes.
@@ -275,8 +275,7 @@ pub(crate) struct Watched<S> {
 }
 
 impl Watched<TcpStream> {
-    /// Waits until there is something to read, or the end; `false` when `given_up` says so first, or a limit has
-    /// passed.
+    /// Waits until there is something to read; `false` at the end, when `given_up` says so, or when a limit has passed.
     pub(crate) async fn readable(&mut self, given_up: impl Fn() -> bool) -> bool {
         // It sleeps already.
         self.watch.asleep_from.set(NEVER);
@@ -287,12 +286,15 @@ impl Watched<TcpStream> {
             if !self.unread.is_empty() {
                 return Poll::Ready(true);
             }
-            let ready = self.io.inner().poll_read_ready(cx);
-            if ready.is_pending() {
-                self.watch.read_waits(cx);
+            // Looked at, not asked for: a socket counts as readable until a read has shown otherwise.
+            let mut byte = [0];
+            match self.io.inner().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+                Poll::Ready(peeked) => Poll::Ready(peeked.is_ok_and(|length| length > 0)),
+                Poll::Pending => {
+                    self.watch.read_waits(cx);
+                    Poll::Pending
+                }
             }
-            // An error shows again when it is read.
-            ready.map(|_| true)
         })
         .await
     }
