@@ -1,8 +1,9 @@
-//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `bench`. CI calls the same ones.
+//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `bench`. CI calls the same ones.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
 mod contract;
+mod generated;
 mod install;
 mod program;
 mod rings;
@@ -37,6 +38,12 @@ enum Recipe {
     Tidy,
     /// The contract numbers that tests cite, and those of the resolved issues that no test cites.
     Contract,
+    /// Writes the reference pages of docs/ from the tables they describe, and checks what people wrote there.
+    Gen {
+        /// Write nothing; say what differs
+        #[arg(long)]
+        check: bool,
+    },
     /// Measurements.
     Bench {
         #[command(subcommand)]
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
         Recipe::Test { all, ring } => rings::run(all || std::env::var_os("CI").is_some_and(|ci| ci == "true"), &ring),
         Recipe::Tidy => tidy::run(),
         Recipe::Contract => contract::run(),
+        Recipe::Gen { check } => generated::run(check),
         Recipe::Bench { what: Bench::Hot(options) } => bench::hot::run(&options),
     };
     match done {

@@ -27,6 +27,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "portcullis-admin",
         ],
     ),
+    (
+        "portcullis-reference",
+        &["portcullis-introspection", "portcullis-model", "portcullis-plugins", "portcullis-proxy"],
+    ),
     ("xtask", &[]),
 ];
 
