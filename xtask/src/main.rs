@@ -47,14 +47,8 @@ enum Recipe {
     /// Measurements.
     Bench {
         #[command(subcommand)]
-        what: Bench,
+        what: bench::Bench,
     },
-}
-
-#[derive(Subcommand)]
-enum Bench {
-    /// CPU microseconds per request with a cached token, beside nginx that checks nothing.
-    Hot(bench::hot::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,7 +57,7 @@ fn main() -> ExitCode {
         Recipe::Tidy => tidy::run(),
         Recipe::Contract => contract::run(),
         Recipe::Gen { check } => generated::run(check),
-        Recipe::Bench { what: Bench::Hot(options) } => bench::hot::run(&options),
+        Recipe::Bench { what } => bench::run(&what),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,5 +65,15 @@ fn main() -> ExitCode {
             eprintln!("error: {failure}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Contestant {
 }
 
 /// The members give the eight identity headers of the measurement.
-const ANSWER: &str = r#"{"active":true,"scope":"read write","client_id":"bench-client","token_type":"Bearer","exp":4102444800,"sub":"0f8c9a52-6b1d-4b0e","aud":"https://api.example","iss":"https://as.example","jti":"7d1f5c0e9ab34d2c"}"#;
+pub(super) const ANSWER: &str = r#"{"active":true,"scope":"read write","client_id":"bench-client","token_type":"Bearer","exp":4102444800,"sub":"0f8c9a52-6b1d-4b0e","aud":"https://api.example","iss":"https://as.example","jti":"7d1f5c0e9ab34d2c"}"#;
 
 /// The cheapest upstream there is, and beside it, on `/introspect`, the authorization server of the one cold call.
 pub(super) fn upstream(scratch: &Scratch) -> Result<Contestant, Failure> {
@@ -43,13 +43,27 @@ pub(super) fn plain_nginx(scratch: &Scratch, upstream: SocketAddr, access_log: b
     nginx(scratch, "nginx", PROXY_CORE, free()?, &log, &before, places)
 }
 
+/// How a Portcullis is set up.
+pub(super) struct Setup<'a> {
+    pub(super) upstream: SocketAddr,
+    /// Who answers `/introspect`.
+    pub(super) authorization_server: SocketAddr,
+    pub(super) access_log: bool,
+    /// Content of its settings file.
+    pub(super) settings: &'a str,
+    /// What it runs under, program and arguments; empty: nothing.
+    pub(super) under: &'a [String],
+}
+
+impl Setup<'_> {
+    pub(super) fn new(upstream: SocketAddr, authorization_server: SocketAddr) -> Self {
+        Self { upstream, authorization_server, access_log: false, settings: "", under: &[] }
+    }
+}
+
 /// Portcullis with one worker, metrics on, one guarded route.
-pub(super) fn portcullis(
-    scratch: &Scratch,
-    binary: &Path,
-    upstream: SocketAddr,
-    access_log: bool,
-) -> Result<Contestant, Failure> {
+pub(super) fn portcullis(scratch: &Scratch, binary: &Path, setup: &Setup<'_>) -> Result<Contestant, Failure> {
+    let (proxy, status) = (free()?, free()?);
     let file = format!(
         r#"_format_version: "3.0"
 services:
@@ -61,18 +75,25 @@ services:
   plugins:
   - name: oauth2-introspection
     config:
-      introspection_url: http://{upstream}/introspect
+      introspection_url: http://{server}/introspect
       authorization_value: Basic YmVuY2g6YmVuY2g=
       ttl: 86400
-"#
+"#,
+        upstream = setup.upstream,
+        server = setup.authorization_server,
     );
-    let file = scratch.write("kong.yaml", &file)?.display().to_string();
-    let log = if access_log { format!("{}/access.log", scratch.path().display()) } else { "off".to_owned() };
-    let (proxy, status) = (free()?, free()?);
-    let (proxy_text, status_text) = (proxy.to_string(), status.to_string());
-    let args = ["serve", "--declarative", &file, "--proxy-listen", &proxy_text, "--status-listen", &status_text];
-    let args = [&args[..], &["--workers", "1", "--access-log", &log]].concat();
-    let process = Process::start("portcullis", PROXY_CORE, &binary.display().to_string(), &args, proxy)?;
+    // Each in a folder of its own: a gateway sees changes in the folder of its file.
+    let port = proxy.port();
+    let file = scratch.write(&format!("{port}/kong.yaml"), &file)?.display().to_string();
+    let settings = scratch.write(&format!("{port}/portcullis.yaml"), setup.settings)?.display().to_string();
+    let log =
+        if setup.access_log { format!("{}/{port}/access.log", scratch.path().display()) } else { "off".to_owned() };
+    let (proxy_text, status_text, binary) = (proxy.to_string(), status.to_string(), binary.display().to_string());
+    let under: Vec<&str> = setup.under.iter().map(String::as_str).chain([binary.as_str()]).collect();
+    let listen = ["--proxy-listen", &proxy_text, "--status-listen", &status_text, "--workers", "1"];
+    let files = ["serve", "--declarative", &file, "--settings", &settings, "--access-log", &log];
+    let args = [&under[1..], &files, &listen].concat();
+    let process = Process::start("portcullis", PROXY_CORE, under[0], &args, proxy)?;
     Ok(Contestant { process, addr: proxy })
 }
 

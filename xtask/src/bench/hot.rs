@@ -4,19 +4,20 @@
 //! of load on 64 keep-alive connections. Single rounds wander by 15 % on shared machines, so ours and nginx alternate
 //! and the figure is the median of the ratios of neighbours.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::bench::contestant::{self, Contestant};
-use crate::bench::load::{self, Round};
+use crate::bench::contestant::{self, Contestant, Setup};
+use crate::bench::figures::{self, median, processor, side};
+use crate::bench::ground::{self, Ground};
+use crate::bench::load::{self, Load, Round, Tokens};
 use crate::bench::memory::{self, Memory};
 use crate::bench::scratch::Scratch;
-use crate::install;
-use crate::program::{command, root, run as run_program};
+
+const LOAD: Load = Load { connections: 64, tokens: Tokens::One };
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -31,6 +32,13 @@ pub(crate) struct Options {
     binary: Option<PathBuf>,
 }
 
+impl Options {
+    /// With the rounds of a whole run.
+    pub(super) fn of(ground: &ground::Options) -> Self {
+        Self { rounds: ground.rounds, seconds: ground.seconds, binary: ground.binary.clone() }
+    }
+}
+
 /// Rounds of both proxies with the access log off or on in both.
 struct Row {
     access_log: bool,
@@ -39,88 +47,45 @@ struct Row {
 }
 
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    install::program("nginx", &["nginx-light"])?;
-    install::program("wrk", &["wrk"])?;
-    install::program("taskset", &["util-linux"])?;
-    if std::thread::available_parallelism()?.get() < 2 {
-        return Err("the measurement needs two cores: one for the proxy, one for the load".into());
-    }
-    let binary = match &options.binary {
-        Some(binary) => binary.canonicalize()?,
-        None => release()?,
-    };
-    memory::raise_file_limit()?;
-
-    let scratch = Scratch::new()?;
+    let Ground { scratch, binary, keep } = Ground::prepare(options.binary.as_ref())?;
     let upstream = contestant::upstream(&scratch)?;
     let start = |access_log| -> Result<(Contestant, Contestant), Failure> {
-        let ours = contestant::portcullis(&scratch, &binary, upstream.addr, access_log)?;
+        let setup = Setup { access_log, ..Setup::new(upstream.addr, upstream.addr) };
+        let ours = contestant::portcullis(&scratch, &binary, &setup)?;
         Ok((ours, contestant::plain_nginx(&scratch, upstream.addr, access_log)?))
     };
     let mut rows = Vec::new();
     for access_log in [false, true] {
         let (ours, nginx) = start(access_log)?;
-        rows.push(measure(options, access_log, &ours, &nginx)?);
+        rows.push(measure(options, access_log, &ours, &nginx, &scratch)?);
     }
     let (ours, nginx) = start(false)?;
     let memory = (memory::measure(&ours)?, memory::measure(&nginx)?);
 
     print(&rows, &memory);
-    if options.binary.is_none() {
-        let folder = root().join("bench/results");
-        fs::create_dir_all(&folder)?;
-        let text = serde_json::to_string_pretty(&report(options, &rows, &memory))?;
-        fs::write(folder.join("hot.json"), text + "\n")?;
-        println!("\nwritten to bench/results/hot.json");
+    if keep {
+        println!();
+        figures::write("hot", &report(options, &rows, &memory))?;
     }
     Ok(())
 }
 
-fn release() -> Result<PathBuf, Failure> {
-    run_program(&mut command("cargo", &["build", "--release", "--quiet", "--package", "portcullis"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(root().join(target).join("release/portcullis"))
-}
-
-fn measure(options: &Options, access_log: bool, ours: &Contestant, nginx: &Contestant) -> Result<Row, Failure> {
-    // The first round fills caches and pools, the token's among them, and does not count.
-    for contestant in [ours, nginx] {
-        load::request(&mut load::connect(contestant.addr)?)?;
-        load::round(contestant, 1)?;
-    }
-    let mut row = Row { access_log, ours: Vec::new(), nginx: Vec::new() };
-    for _ in 0..options.rounds {
-        row.ours.push(load::round(ours, options.seconds)?);
-        row.nginx.push(load::round(nginx, options.seconds)?);
-        eprint!(".");
-    }
-    eprintln!();
-    Ok(row)
+fn measure(
+    options: &Options,
+    access_log: bool,
+    ours: &Contestant,
+    nginx: &Contestant,
+    scratch: &Scratch,
+) -> Result<Row, Failure> {
+    let mut rounds = load::alternate(&[(ours, LOAD), (nginx, LOAD)], options.rounds, options.seconds, scratch)?;
+    let (nginx, ours) = (rounds.pop().unwrap_or_default(), rounds.pop().unwrap_or_default());
+    Ok(Row { access_log, ours, nginx })
 }
 
 impl Row {
-    /// Quartiles of the ratios of neighbouring rounds.
     fn ratios(&self) -> [f64; 3] {
-        quartiles(self.ours.iter().zip(&self.nginx).map(|(ours, nginx)| ours.cpu / nginx.cpu))
+        figures::ratios(&self.ours, &self.nginx, |round| round.cpu)
     }
-}
-
-/// The lower quartile, the median and the upper quartile, between values where they fall between.
-fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    [0.25, 0.5, 0.75].map(|part| {
-        let place = part * (sorted.len().max(1) - 1) as f64;
-        let (below, above) = (place.floor() as usize, place.ceil() as usize);
-        match (sorted.get(below), sorted.get(above)) {
-            (Some(low), Some(high)) => low + (high - low) * place.fract(),
-            _ => f64::NAN,
-        }
-    })
-}
-
-fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
-    quartiles(rounds.iter().map(of))[1]
 }
 
 fn print(rows: &[Row], (ours, nginx): &(Memory, Memory)) {
@@ -143,14 +108,6 @@ fn print(rows: &[Row], (ours, nginx): &(Memory, Memory)) {
 }
 
 fn report(options: &Options, rows: &[Row], (ours, nginx): &(Memory, Memory)) -> Value {
-    let side = |rounds: &[Round]| {
-        json!({
-            "cpu_us": median(rounds, |r| r.cpu),
-            "user_us": median(rounds, |r| r.user),
-            "kernel_us": median(rounds, |r| r.kernel),
-            "rounds": rounds.iter().map(|r| json!({"requests": r.requests, "cpu_us": r.cpu})).collect::<Vec<_>>(),
-        })
-    };
     let rows = rows.iter().map(|row| {
         let [lower, median, upper] = row.ratios();
         json!({
@@ -163,27 +120,9 @@ fn report(options: &Options, rows: &[Row], (ours, nginx): &(Memory, Memory)) -> 
     json!({
         "rounds": options.rounds,
         "seconds": options.seconds,
-        "connections": 64,
+        "connections": LOAD.connections,
         "processor": processor(),
         "rows": rows.collect::<Vec<_>>(),
         "memory": {"portcullis": ours.to_json(), "nginx": nginx.to_json()},
     })
-}
-
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")).and_then(|line| line.split_once(": "));
-    model.map(|(_, name)| name.to_owned()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quartiles;
-
-    #[test]
-    fn quartiles_lie_between() {
-        assert_eq!(quartiles([3.0, 1.0, 2.0, 5.0, 4.0].into_iter()), [2.0, 3.0, 4.0]);
-        assert_eq!(quartiles([1.0, 2.0].into_iter()), [1.25, 1.5, 1.75]);
-        assert!(quartiles(std::iter::empty())[1].is_nan());
-    }
 }

@@ -1,8 +1,62 @@
 //! Measurements: programs side by side on the same machine, under the same load, in turns.
 
+mod bulkhead;
+mod clients;
+mod cold;
 mod contestant;
-pub(crate) mod hot;
+mod figures;
+mod ground;
+mod hot;
+mod instructions;
 mod load;
 mod memory;
+mod million;
 mod process;
 mod scratch;
+mod server;
+mod spread;
+mod stampede;
+
+use clap::Subcommand;
+
+use crate::Failure;
+
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// CPU microseconds per request with a cached token, beside nginx that checks nothing
+    Hot(hot::Options),
+    /// The same with 10,000 cached tokens, beside one
+    Spread(ground::Options),
+    /// Each request brings a new token, and the authorization server answers at once
+    Cold(ground::Options),
+    /// 500 clients bring one new token at once
+    Stampede(ground::Options),
+    /// A cached token is used while 400 requests hang on the authorization server
+    Bulkhead(ground::Options),
+    /// 1,000,000 cached tokens: memory, CPU, and many bad tokens on top
+    Million(million::Options),
+    /// User instructions of a request with a cached token, beside the committed baseline
+    Instructions(instructions::Options),
+    /// All of them but `instructions`, one after the other
+    All(ground::Options),
+}
+
+pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
+    match what {
+        Bench::Hot(options) => hot::run(options),
+        Bench::Spread(options) => spread::run(options),
+        Bench::Cold(options) => cold::run(options),
+        Bench::Stampede(options) => stampede::run(options),
+        Bench::Bulkhead(options) => bulkhead::run(options),
+        Bench::Million(options) => million::run(options),
+        Bench::Instructions(options) => instructions::run(options),
+        Bench::All(ground) => {
+            hot::run(&hot::Options::of(ground))?;
+            spread::run(ground)?;
+            cold::run(ground)?;
+            stampede::run(ground)?;
+            bulkhead::run(ground)?;
+            million::run(&million::Options::of(ground))
+        }
+    }
+}

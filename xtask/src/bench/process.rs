@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
+use crate::program::{command, run as run_program};
 
 pub(super) struct Process {
     name: &'static str,
@@ -42,7 +43,7 @@ impl Process {
             if let Some(status) = this.child.try_wait()? {
                 return Err(format!("{name} ended with {status}").into());
             }
-            if start.elapsed() > Duration::from_secs(20) {
+            if start.elapsed() > Duration::from_secs(60) {
                 return Err(format!("{name} does not listen on {addr}").into());
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -71,6 +72,19 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+    }
+
+    /// Asks the process to end and waits until it has.
+    pub(super) fn end(mut self) -> Result<(), Failure> {
+        run_program(&mut command("kill", &["-TERM", &self.child.id().to_string()]))?;
+        let start = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if start.elapsed() > Duration::from_secs(60) {
+                return Err(format!("{} does not end", self.name).into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     pub(super) fn name(&self) -> &'static str {

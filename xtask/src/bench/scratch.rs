@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::Failure;
 
@@ -9,14 +10,18 @@ pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(super) fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("portcullis-bench-{}", std::process::id()));
+        // Several measurements of one process may follow each other.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Relaxed);
+        let path = std::env::temp_dir().join(format!("portcullis-bench-{}-{number}", std::process::id()));
         fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
 
-    /// Writes a file and returns its path.
+    /// Writes a file, in a folder below if `name` says so, and returns its path.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
         let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(&self.0))?;
         fs::write(&path, text)?;
         Ok(path)
     }
