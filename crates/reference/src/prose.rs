@@ -1,7 +1,7 @@
 //! What people wrote in `docs/`: its configurations load, its links lead somewhere, every page is in the summary, and
 //! every reason of an outage is explained.
 
-use crate::markdown::{Block, blocks, links};
+use crate::markdown::{Block, GENERATED, blocks, links};
 use crate::settings::Keys;
 use crate::{Failure, documents, read, root};
 use portcullis_model::formats::declarative;
@@ -17,8 +17,9 @@ pub(crate) fn problems(registry: &Registry, settings: &Keys) -> Result<Vec<Strin
     let summary = read("docs/SUMMARY.md")?;
     for path in documents()? {
         let text = read(&path)?;
-        for block in blocks(&text) {
-            for problem in block_problems(&block, registry, settings) {
+        // What a generated page shows, its written part shows too, at the line where it can be mended.
+        for block in blocks(&text).iter().filter(|_| !text.starts_with(GENERATED)) {
+            for problem in block_problems(block, registry, settings) {
                 problems.push(format!("{path}:{}: {problem}", block.line));
             }
         }
