@@ -6,6 +6,7 @@ use crate::settings::Keys;
 use crate::{Failure, documents, read, root};
 use portcullis_model::formats::declarative;
 use portcullis_model::lower::lower;
+use portcullis_model::problem::Problem;
 use portcullis_model::yaml;
 use portcullis_plugins::reason::{Blame, TABLE};
 use portcullis_plugins::registry::Registry;
@@ -19,8 +20,8 @@ pub(crate) fn problems(registry: &Registry, settings: &Keys) -> Result<Vec<Strin
         let text = read(&path)?;
         // What a generated page shows, its written part shows too, at the line where it can be mended.
         for block in blocks(&text).iter().filter(|_| !text.starts_with(GENERATED)) {
-            for problem in block_problems(block, registry, settings) {
-                problems.push(format!("{path}:{}: {problem}", block.line));
+            for (line, problem) in block_problems(block, registry, settings) {
+                problems.push(format!("{path}:{}: {problem}", block.line + line - 1));
             }
         }
         let folder = Path::new(&path).parent().unwrap_or(Path::new(""));
@@ -44,8 +45,8 @@ pub(crate) fn problems(registry: &Registry, settings: &Keys) -> Result<Vec<Strin
     Ok(problems)
 }
 
-/// Every YAML in `docs/` says what it is, and is it.
-fn block_problems(block: &Block<'_>, registry: &Registry, settings: &Keys) -> Vec<String> {
+/// Every YAML in `docs/` says what it is, and is it. Problems have their line in the block, counted from 1.
+fn block_problems(block: &Block<'_>, registry: &Registry, settings: &Keys) -> Vec<(usize, String)> {
     match block.info {
         "yaml declarative" => {
             let loaded = declarative::read(&block.text, registry);
@@ -53,17 +54,22 @@ fn block_problems(block: &Block<'_>, registry: &Registry, settings: &Keys) -> Ve
                 // What loads must also compile; a plan that does not is a panic.
                 lower(entities, registry);
             }
-            loaded.problems.iter().map(ToString::to_string).collect()
+            loaded.problems.iter().map(placed).collect()
         }
         "yaml settings" => match yaml::parse(&block.text) {
-            Ok(node) => unknown_keys(&node.to_json(), "", settings),
-            Err(problem) => vec![problem.to_string()],
+            Ok(node) => unknown_keys(&node.to_json(), "", settings).into_iter().map(|problem| (1, problem)).collect(),
+            Err(problem) => vec![placed(&problem)],
         },
         info if info.starts_with("yaml") => {
-            vec!["write `yaml declarative` or `yaml settings`, so that it can be checked".to_owned()]
+            vec![(1, "write `yaml declarative` or `yaml settings`, so that it can be checked".to_owned())]
         }
         _ => Vec::new(),
     }
+}
+
+fn placed(problem: &Problem) -> (usize, String) {
+    let line = problem.place.map_or(1, |place| place.line);
+    (line, Problem { place: None, ..problem.clone() }.to_string())
 }
 
 fn unknown_keys(value: &Value, path: &str, settings: &Keys) -> Vec<String> {
