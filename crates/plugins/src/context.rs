@@ -1,6 +1,7 @@
 //! What one request carries from step to step: plain facts, `Send`, without a `Drop`, so that the edits can move out.
 
 use crate::{Flow, Reason, Refusal};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use portcullis_model::plan::Consumer;
 use std::sync::Arc;
@@ -60,6 +61,9 @@ pub struct Edits {
     pub headers: Vec<HeaderEdit>,
     /// The query to send instead of the client's (without the question mark; `Some(None)` removes it).
     pub query: Option<Option<String>>,
+    /// The body to send instead of the client's, with its length in place of what the client said of it. Only a step
+    /// that saw the body whole ([`Seen::body`](crate::Seen::body)) may set it.
+    pub body: Option<Bytes>,
 }
 
 /// One change to a header map. There is no removal by pattern: forged names are gone before the first step.

@@ -23,6 +23,8 @@ pub struct EnvSettings {
     pub concurrent_calls: Option<usize>,
     /// Calls that may wait for one of those places.
     pub queued_calls: Option<usize>,
+    /// Whether tokens are looked for in bodies, where a dialect knows that source.
+    pub body_tokens: bool,
     pub authorization_servers: Vec<AuthorizationServer>,
     /// Environment variables that `{vault://env/…}` may name.
     pub variables: HashMap<String, String>,
@@ -73,6 +75,10 @@ impl Env {
     /// The one token cache: its figures for the metrics, its purge for the operator.
     pub fn cache(&self) -> &Arc<Cache> {
         &self.cache
+    }
+
+    pub(crate) fn body_tokens(&self) -> bool {
+        self.settings.body_tokens
     }
 
     /// An environment variable, for references to secrets (D14).

@@ -13,6 +13,7 @@
 //! ```
 //! What a step left in [`Context::response`] is applied to whatever answer the client gets, refusals included.
 
+pub mod body;
 pub mod context;
 pub mod env;
 pub mod fold;
@@ -49,7 +50,8 @@ pub trait Plugin: Send + Sync + fmt::Debug {
         Vec::new()
     }
 
-    /// How much of a request's body [`Plugin::step`] wants to see; `None` when it looks at no body.
+    /// The largest body that [`Plugin::step`] wants to see, in bytes; `None` when it looks at no body. Where routes have
+    /// a plugin that does, requests of the right [`kind`](body::kind) wait for their body.
     fn body_limit(&self) -> Option<usize> {
         None
     }
@@ -104,8 +106,8 @@ pub struct Seen<'a> {
     /// Without the question mark.
     pub query: Option<&'a str>,
     pub headers: &'a HeaderMap,
-    /// The body's beginning, whole or up to [`Plugin::body_limit`]; `None` when nobody asked for it or it is over
-    /// the limit.
+    /// The body, whole; `None` when there is none, nobody asked for it ([`Plugin::body_limit`]), it is of no
+    /// [`kind`](body::kind) that steps read, or it is over the limit.
     pub body: Option<&'a [u8]>,
     pub protocol: Protocol,
     pub peer: IpAddr,

@@ -41,6 +41,7 @@ impl Plugins {
             cache: settings.introspection.cache(calls.clone()),
             concurrent_calls: settings.introspection.concurrent_calls,
             queued_calls: settings.introspection.queued_calls,
+            body_tokens: settings.introspection.body_tokens,
             authorization_servers: settings.authorization_servers.clone(),
             variables,
         });

@@ -4,6 +4,7 @@
 //! what is to be done; what the steps want changed on the way to the upstream stands in the [`Context`].
 
 use crate::head::Head;
+use crate::peek::{Peek, peek};
 use crate::render::Failure;
 use crate::router::Criteria;
 use crate::snapshot::{Instance, Lane, Options, Snapshot, Step};
@@ -37,9 +38,15 @@ pub struct Found {
     pub matched: usize,
 }
 
-/// Finds the route, removes forged names from the head, runs the steps. The route is said even when the answer is
-/// no, by `route`, for whoever counts.
-pub async fn decide(snapshot: &Snapshot, head: &mut Head, cx: &mut Context, route: &mut Option<usize>) -> Decision {
+/// Finds the route, removes forged names from the head, looks at the body if a step wants to see it, runs the steps.
+/// The route is said even when the answer is no, by `route`, for whoever counts.
+pub async fn decide(
+    snapshot: &Snapshot,
+    head: &mut Head,
+    body: &mut impl Peek,
+    cx: &mut Context,
+    route: &mut Option<usize>,
+) -> Decision {
     let Some(router) = &snapshot.router else {
         return Decision::Fail(Failure::NotReady);
     };
@@ -62,11 +69,18 @@ pub async fn decide(snapshot: &Snapshot, head: &mut Head, cx: &mut Context, rout
     if head.protocol == Protocol::Http && !lane.route.protocols.http {
         return Decision::Fail(https_required(head, lane));
     }
+    let body = match lane.body_limit {
+        None => None,
+        Some(limit) => match peek(head, limit, body).await {
+            Ok(body) => body,
+            Err(failure) => return Decision::Fail(failure),
+        },
+    };
     for step in &lane.steps {
         let Some(instance) = candidate(step, cx, head.protocol) else {
             continue;
         };
-        match run(instance, &see(head, snapshot), cx).await {
+        match run(instance, &see(head, body.as_deref(), snapshot), cx).await {
             Flow::Continue => {}
             Flow::Answer(answer) => return Decision::Answer(answer),
             Flow::Refuse(refusal) => return Decision::Refuse(refusal),
@@ -80,13 +94,13 @@ pub async fn decide(snapshot: &Snapshot, head: &mut Head, cx: &mut Context, rout
     }
 }
 
-fn see<'a>(head: &'a Head, snapshot: &'a Snapshot) -> Seen<'a> {
+fn see<'a>(head: &'a Head, body: Option<&'a [u8]>, snapshot: &'a Snapshot) -> Seen<'a> {
     Seen {
         method: &head.method,
         raw_path: head.uri.path(),
         query: head.uri.query(),
         headers: &head.headers,
-        body: None,
+        body,
         protocol: head.protocol,
         peer: head.peer,
         consumers: &snapshot.consumers,
@@ -167,13 +181,14 @@ fn remove_forged(headers: &mut HeaderMap, lane: &Lane) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peek::Unread;
 
     /// Other doors run on runtimes that move tasks between threads.
     #[test]
     fn a_decision_can_move_between_threads() {
         fn is_send<T: Send>(_: &T) {}
         fn check(snapshot: &Snapshot, head: &mut Head, cx: &mut Context) {
-            is_send(&decide(snapshot, head, cx, &mut None));
+            is_send(&decide(snapshot, head, &mut Unread, cx, &mut None));
         }
         let _ = check;
     }

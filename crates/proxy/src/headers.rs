@@ -45,8 +45,8 @@ pub(crate) fn outgoing(
     mut head: Head,
     found: Found,
     lane: &Lane,
-    edits: Edits,
-    upload: Option<Box<Upload>>,
+    mut edits: Edits,
+    mut upload: Option<Box<Upload>>,
     client: &Client,
     id: RequestId,
 ) -> Result<Request<Outbound>, Failure> {
@@ -60,17 +60,24 @@ pub(crate) fn outgoing(
     // Nothing of what is appended is in the map any more.
     headers.reserve(OURS + edits.headers.len());
     let host = if lane.route.preserve_host { head.host_header() } else { None };
-    headers.insert(HOST, host.unwrap_or(&origin.host_header).clone());
-    headers.append(FORWARDED_FOR, addresses);
-    forwarded(&head, found, lane, client, &mut headers);
-    headers.append(VIA, via(head.version));
-    headers.append(REQUEST_ID, id.to_header());
+    added.push((HOST, host.unwrap_or(&origin.host_header).clone()));
+    added.push((VIA, via(head.version)));
+    added.push((REQUEST_ID, id.to_header()));
+    // A step has written another body, whose length is known.
+    let rewritten = edits.body.take().filter(|_| upload.is_some());
+    let length = rewritten.as_ref().map(Bytes::len);
+    if let (Some(upload), Some(body)) = (&mut upload, rewritten) {
+        upload.replace(body);
+    }
     // A length that is not known is said in so many words: the engine would leave the body of a GET out.
     if upload.as_ref().is_some_and(|upload| upload.length().is_none()) {
         headers.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     if trailers {
         headers.append(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, length.into());
     }
     apply(&mut headers, edits.headers);
     let mut request = Request::new(Outbound::new(upload));

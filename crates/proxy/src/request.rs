@@ -5,6 +5,7 @@ use crate::decide::{Decision, Found, decide};
 use crate::head::{BadHead, Head};
 use crate::headers;
 use crate::listener::Client;
+use crate::peek::Uploading;
 use crate::render::Failure;
 use crate::scope::{Answer, Body, Scope};
 use crate::snapshot::Snapshot;
@@ -31,7 +32,8 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
         Ok(mut head) => {
             // Other doors ask exactly this.
             let mut endpoint = None;
-            let decision = decide(&snapshot, &mut head, &mut scope.cx, &mut endpoint).await;
+            let mut body = Uploading(upload.as_deref_mut());
+            let decision = decide(&snapshot, &mut head, &mut body, &mut scope.cx, &mut endpoint).await;
             if let Some(endpoint) = endpoint {
                 scope.found(&snapshot, endpoint);
             }
@@ -50,7 +52,7 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
     headers::apply(answer.headers_mut(), mem::take(&mut scope.cx.response));
     // A body that nobody read must not become the next request (S-41).
     if let Some(upload) = upload
-        && !scope.expects_continue
+        && (upload.is_asked_for() || !scope.expects_continue)
     {
         tokio::task::spawn_local(upload.drain(core.limits().drain_body_bytes));
     }

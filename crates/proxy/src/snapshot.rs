@@ -37,6 +37,8 @@ pub struct Lane {
     pub removes_reserved: bool,
     /// Folded names beyond the fixed ones that the plugins of this route set.
     pub owned: Vec<Box<str>>,
+    /// The largest body that a step of this route looks at; `None`: no request of it waits for its body.
+    pub body_limit: Option<usize>,
     pub metrics: RouteMetrics,
 }
 
@@ -58,6 +60,7 @@ pub enum Options {
 pub struct ByConsumer {
     pub of: HashMap<Uuid, Arc<Instance>>,
     owned: HashSet<Box<str>>,
+    body_limit: Option<usize>,
 }
 
 /// A plugin that has been built from its configuration.
@@ -170,6 +173,7 @@ impl Compiler<'_> {
             steps.iter().flat_map(|step| &step.candidates).flat_map(Options::owned).collect();
         owned.sort_unstable();
         owned.dedup();
+        let body_limit = steps.iter().flat_map(|step| &step.candidates).filter_map(Options::body_limit).max();
         let lane = Arc::new(Lane {
             origin: route.service.as_ref().and_then(|service| self.origin(service)),
             removes_reserved: !steps.is_empty() || !self.shared.settings.unguarded_identity_headers,
@@ -177,6 +181,7 @@ impl Compiler<'_> {
             route: route.clone(),
             steps,
             owned,
+            body_limit,
         });
         self.lanes.insert(Arc::as_ptr(route), lane.clone());
         lane
@@ -199,7 +204,8 @@ impl Compiler<'_> {
         }
         let of: HashMap<_, _> = configs.iter().filter_map(|(id, config)| Some((*id, self.instance(config)?))).collect();
         let owned = of.values().flat_map(|instance| instance.owned.iter().cloned()).collect();
-        let by_consumer = Arc::new(ByConsumer { of, owned });
+        let body_limit = of.values().filter_map(|instance| instance.plugin.body_limit()).max();
+        let by_consumer = Arc::new(ByConsumer { of, owned, body_limit });
         self.by_consumer.insert(Arc::as_ptr(configs), by_consumer.clone());
         by_consumer
     }
@@ -250,6 +256,13 @@ impl Options {
         match self {
             Options::Any(instance) => instance.owned.clone(),
             Options::ByConsumer(instances) => instances.owned.iter().cloned().collect(),
+        }
+    }
+
+    fn body_limit(&self) -> Option<usize> {
+        match self {
+            Options::Any(instance) => instance.plugin.body_limit(),
+            Options::ByConsumer(instances) => instances.body_limit,
         }
     }
 }

@@ -7,19 +7,20 @@
 //! headers) is worked out on every request, hits included: that is what keeps one route's verdict from becoming
 //! another's (I-27, S-1, S-2).
 
+mod body_token;
 pub mod consumer;
 pub mod dialects;
 pub mod propagate;
 pub mod source;
 
 use crate::context::{CacheUse, Context, Digest, HeaderEdit};
-use crate::{Flow, Plugin, Reason, Refusal, Seen, Value};
+use crate::{Flow, Plugin, Reason, Refusal, Seen, Value, body};
 use consumer::ConsumerBy;
 use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue, Method};
-use portcullis_introspection::bearer::{Place, Sources};
 use portcullis_introspection::{Answer, Call, Failure, Introspector, Lookup, Requirement, TokenDigest, Unmet};
 use propagate::Propagation;
+use source::{Place, Sources};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub struct Parts {
     pub ttl: Duration,
     /// How long this route's requests wait for the authorization server.
     pub wait: Duration,
-    pub sources: Sources<'static>,
+    pub sources: Sources,
     pub requirement: Requirement,
     pub consumer_by: ConsumerBy,
     pub propagation: Propagation,
@@ -78,7 +79,13 @@ impl Plugin for Introspection {
         let taken = match source::take(seen, &self.parts.sources) {
             Ok(Some(taken)) => taken,
             Ok(None) => return self.fail(Reason::NoToken, seen, cx),
-            Err(reason) => return self.fail(reason, seen, cx),
+            Err(refused) => {
+                // Also one that cannot be a token does not go on with an anonymous request.
+                if let Some(place) = refused.place.filter(|_| self.parts.hide_credentials) {
+                    source::hide(place, seen, &mut cx.edits);
+                }
+                return self.fail(refused.reason, seen, cx);
+            }
         };
         if taken.place == Place::Query {
             // What answers a URL with a token in it is nobody else's to store (RFC 6750 section 2.3).
@@ -117,6 +124,10 @@ impl Plugin for Introspection {
 
     fn owned_headers(&self) -> Vec<String> {
         self.parts.propagation.headers().map(|name| name.to_string()).collect()
+    }
+
+    fn body_limit(&self) -> Option<usize> {
+        self.parts.sources.body.then_some(body::INSPECTION_CAP)
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Introspection {
     /// `None`: the library's default.
     pub concurrent_calls: Option<usize>,
     pub queued_calls: Option<usize>,
+    /// Whether tokens are looked for in bodies.
+    pub body_tokens: bool,
 }
 
 impl Default for Introspection {
@@ -31,6 +33,8 @@ impl Default for Introspection {
             negative_lifetime: cache.negative_ttl,
             concurrent_calls: None,
             queued_calls: None,
+            // The documents of Kong's dialects name that source (D7).
+            body_tokens: true,
         }
     }
 }
@@ -58,6 +62,7 @@ const YEAR: f64 = 365.0 * 86_400.0;
 pub(crate) fn read(section: &mut Section<'_>) -> Introspection {
     let default = Introspection::default();
     let (concurrent_calls, queued_calls) = calls(section);
+    let body_tokens = section.word("body_tokens", &[("on", true), ("off", false)]).unwrap_or(default.body_tokens);
     section.section("cache", |cache| Introspection {
         cache_bytes: cache.size("bytes", MIB..=TIB).unwrap_or(default.cache_bytes),
         max_entry_bytes: cache.size("max_entry_bytes", 1024..=16 * MIB).unwrap_or(default.max_entry_bytes),
@@ -66,6 +71,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Introspection {
         negative_lifetime: cache.seconds("negative_lifetime", 0.0..=3600.0).unwrap_or(default.negative_lifetime),
         concurrent_calls,
         queued_calls,
+        body_tokens,
     })
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
 mod answers;
+mod body;
 mod cache;
 mod challenges;
 mod command_line;

@@ -1,9 +1,11 @@
 //! What is sent to the upstream after the head.
 
+use crate::render::Failure;
 use crate::stream::Watch;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -15,6 +17,14 @@ pub(crate) struct Outbound(Option<Box<Upload>>);
 pub(crate) struct Upload {
     incoming: Incoming,
     client: Rc<Watch>,
+    /// What was read of it before it went anywhere; sent first.
+    kept: Bytes,
+    /// Nothing comes after what is kept.
+    complete: bool,
+    /// What is kept is not what came, and is all there is.
+    replaced: bool,
+    /// The client was told to send it.
+    asked_for: bool,
     /// Where it goes, once that is known.
     upstream: Option<Rc<Watch>>,
 }
@@ -26,20 +36,69 @@ impl Upload {
             return None;
         }
         client.limit_reads(idle);
-        client.expect_body(true);
-        Some(Box::new(Self { incoming, client: client.clone(), upstream: None }))
+        Some(Box::new(Self {
+            incoming,
+            client: client.clone(),
+            kept: Bytes::new(),
+            complete: false,
+            replaced: false,
+            asked_for: false,
+            upstream: None,
+        }))
     }
 
     /// Its length, where the client has said it.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        self.size_hint().exact()
+    }
+
+    /// Reads it to its end and keeps it. `None` when it is longer than `limit`: then a part may have been read and
+    /// kept, and the rest follows it when it is sent.
+    pub(crate) async fn peek(&mut self, limit: usize) -> Result<Option<Bytes>, Failure> {
+        if self.length().is_some_and(|length| length > limit as u64) {
+            return Ok(None);
+        }
+        self.asked_for = true;
+        let mut read = BytesMut::new();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) if self.complete && read.is_empty() => {
+                    // Nearly always it comes in one piece.
+                    self.kept = data;
+                    break;
+                }
+                Ok(Ok(data)) => read.extend_from_slice(&data),
+                // Trailers are dropped.
+                Ok(Err(_)) => {}
+                Err(_) if self.client.expired() => return Err(Failure::RequestTimeout),
+                Err(_) => return Err(Failure::BadRequest),
+            }
+            if self.complete || read.len() > limit {
+                break;
+            }
+        }
+        if !read.is_empty() {
+            self.kept = read.freeze();
+        }
+        Ok((self.complete && self.kept.len() <= limit).then(|| self.kept.clone()))
+    }
+
+    /// Sends `body` instead; for one that was read to its end.
+    pub(crate) fn replace(&mut self, body: Bytes) {
+        self.kept = body;
+        self.replaced = true;
+    }
+
+    /// Whether the client knows that its body is wanted, even if it asked first.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.asked_for
     }
 
     /// Reads and forgets it, up to `limit` bytes: after an early answer, so that the connection can go on. Dropping
     /// what is left makes the engine close the connection (S-41).
     pub(crate) async fn drain(mut self: Box<Self>, limit: u64) {
         let mut read = 0;
-        while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await {
             read += frame.data_ref().map_or(0, |data| data.len() as u64);
             if read > limit {
                 return;
@@ -47,7 +106,8 @@ impl Upload {
         }
     }
 
-    fn ended(&self) {
+    fn ended(&mut self) {
+        self.complete = true;
         self.client.unlimit_reads();
         if let Some(upstream) = &self.upstream {
             upstream.uploading(false);
@@ -66,6 +126,16 @@ impl Body for Upload {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if !self.kept.is_empty() {
+            let kept = std::mem::take(&mut self.kept);
+            if self.complete {
+                self.ended();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(kept))));
+        }
+        if self.complete {
+            return Poll::Ready(None);
+        }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         match polled {
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
@@ -84,11 +154,14 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.kept.is_empty() && (self.complete || self.incoming.is_end_stream())
     }
 
+    /// Exact where the client has said a length. A body that came in chunks goes on in chunks, also when it is known.
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let kept = self.kept.len() as u64;
+        let exact = if self.replaced { Some(kept) } else { self.incoming.size_hint().exact().map(|rest| kept + rest) };
+        exact.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -103,7 +176,7 @@ impl Outbound {
 
     /// Says where it goes: until its end, that upstream's silence is nobody's fault.
     pub(super) fn goes_to(&mut self, upstream: &Rc<Watch>) {
-        if let Some(upload) = &mut self.0 {
+        if let Some(upload) = self.0.as_mut().filter(|upload| !upload.is_end_stream()) {
             upstream.uploading(true);
             upload.upstream = Some(upstream.clone());
         }

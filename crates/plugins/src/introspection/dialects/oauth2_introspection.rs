@@ -4,7 +4,8 @@ use crate::Env;
 use crate::fold::fold;
 use crate::introspection::consumer::ConsumerBy;
 use crate::introspection::propagate::{Propagation, claim_header};
-use crate::introspection::{Introspection, Parts, source};
+use crate::introspection::source::Sources;
+use crate::introspection::{Introspection, Parts};
 use crate::registry::Built;
 use http::{HeaderName, HeaderValue};
 use portcullis_introspection::{ClientAuth, Config as Profile, is_reserved_header};
@@ -156,7 +157,7 @@ pub(crate) fn build(config: &Value, env: &Env) -> Result<Introspection, Problems
         introspector,
         ttl: Duration::from_secs_f64(written.ttl.unwrap_or(60.0).min(MAX_SECONDS)),
         wait: timeout,
-        sources: source::KONG,
+        sources: Sources::kong(env.body_tokens()),
         requirement: server.requirement(),
         consumer_by: written.consumer_by.unwrap_or_default(),
         propagation: Propagation::kong(written.custom_claims_forward.as_deref().unwrap_or_default()),
