@@ -20,6 +20,7 @@ pub mod fold;
 pub mod introspection;
 pub mod reason;
 pub mod registry;
+pub mod request_termination;
 
 pub use context::Context;
 pub use env::Env;

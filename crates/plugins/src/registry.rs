@@ -1,7 +1,7 @@
 //! The plugins there are, in execution order.
 
 use crate::introspection::dialects::oauth2_introspection;
-use crate::{Env, Plugin};
+use crate::{Env, Plugin, request_termination};
 use portcullis_model::catalog::{Catalog, PluginFacts};
 use portcullis_model::plan::PluginConfig;
 use portcullis_model::problem::{Path, Problems};
@@ -28,11 +28,14 @@ struct Entry {
 }
 
 /// Highest priority first, which is the order in which they run.
-const ENTRIES: [Entry; 1] = [Entry {
-    facts: oauth2_introspection::FACTS,
-    check: oauth2_introspection::check,
-    build: oauth2_introspection::plugin,
-}];
+const ENTRIES: [Entry; 2] = [
+    Entry {
+        facts: oauth2_introspection::FACTS,
+        check: oauth2_introspection::check,
+        build: oauth2_introspection::plugin,
+    },
+    Entry { facts: request_termination::FACTS, check: request_termination::check, build: request_termination::plugin },
+];
 
 /// Every plugin of this build, and what they share.
 #[derive(Debug)]

@@ -70,6 +70,27 @@ pub fn refusal(refusal: &Refusal, to: To<'_>) -> Response<Bytes> {
     response
 }
 
+/// A step's own answer, with what every answer of the gateway's own has; what it has itself stays.
+pub fn step_answer(mut response: Response<Bytes>, to: To<'_>) -> Response<Bytes> {
+    let bodiless = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let length = response.body().len();
+    if to.asked.is_head() || bodiless {
+        *response.body_mut() = Bytes::new();
+    }
+    let headers = response.headers_mut();
+    headers.entry(DATE).or_insert_with(date);
+    headers.entry(SERVER).or_insert(HeaderValue::from_static(PRODUCT));
+    headers.remove(CONTENT_LENGTH);
+    if !bodiless {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    if let Ok(id) = HeaderValue::from_str(to.request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    stamp_latency(headers, to);
+    response
+}
+
 /// The gateway's own failure, as kong.md 3.10 lays it out.
 ///
 /// A failure that [counts as proxied](Failure::is_proxied) gets no latency header here: whoever calls knows the two

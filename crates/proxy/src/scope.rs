@@ -113,9 +113,7 @@ impl Scope {
 
     /// A step's own answer.
     pub(crate) fn answer(&self, answer: Response<Bytes>) -> Response<Answer> {
-        let mut answer = answer.map(Answer::Whole);
-        answer.headers_mut().insert(render::REQUEST_ID, self.id.to_header());
-        answer
+        render::step_answer(answer, self.to()).map(Answer::Whole)
     }
 
     /// A step's refusal, as HTTP.

@@ -3,6 +3,7 @@
 //! Nothing here names a crate of the gateway: these tests would survive a rewrite of all of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails loudly")]
 
+mod anonymous;
 mod answers;
 mod body;
 mod cache;
@@ -17,9 +18,11 @@ mod outage;
 mod reload;
 mod requests;
 mod routing;
+mod scopes;
 mod secrets;
 mod shapes;
 mod shutdown;
 mod stage;
 mod streaming;
+mod termination;
 mod tokens;
