@@ -5,6 +5,7 @@ use portcullis_model::plan::{
     Candidate, Condition, Endpoint, Matcher, PathMatch, Plan, PluginConfig, Protocol, Protocols, Route, Service, Step,
 };
 use portcullis_model::problem::{Path, Problems};
+use portcullis_plugins::reason::TABLE;
 use portcullis_plugins::registry::Build;
 use portcullis_plugins::{Context, Flow, Plugin, Reason, Seen, Value};
 use portcullis_proxy::{DataPlane, Limits, Settings};
@@ -108,8 +109,15 @@ impl Build for Fakes {
             "panic_late" => Fake::PanicLate,
             "answer" => Fake::Answer,
             "wait" => Fake::Wait,
-            "consumer" => Fake::Consumer,
+            "linger" => Fake::Linger,
+            "read" => Fake::Read,
+            "rewrite" => Fake::Rewrite("new"),
+            "empty" => Fake::Rewrite(""),
             unknown => {
+                let row = TABLE.iter().find(|row| unknown.strip_prefix("refuse ") == Some(row.code));
+                if let Some(row) = row {
+                    return Ok(Arc::new(Fake::RefuseFor(row.reason)));
+                }
                 let mut problems = Problems::new();
                 problems.error(Path::root().key("name"), format!("no fake called {unknown}"));
                 return Err(problems);
@@ -129,8 +137,13 @@ enum Fake {
     Answer,
     /// Waits a turn, then goes on.
     Wait,
-    /// Finds the consumer that the query names.
-    Consumer,
+    /// Waits longer than any short limit, then goes on.
+    Linger,
+    /// Looks at bodies of up to 64 bytes and says in `x-body` what is in them.
+    Read,
+    /// Looks at bodies, and sends this instead.
+    Rewrite(&'static str),
+    RefuseFor(Reason),
 }
 
 impl Plugin for Fake {
@@ -157,11 +170,29 @@ impl Plugin for Fake {
                 tokio::task::yield_now().await;
                 Box::new(()) as Value
             })),
+            Fake::Linger => Flow::Wait(Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                Box::new(()) as Value
+            })),
+            Fake::Read => {
+                let body = HeaderValue::from_bytes(seen.body.unwrap_or(b"none")).unwrap();
+                cx.set_header(HeaderName::from_static("x-body"), body);
+                Flow::Continue
+            }
+            Fake::Rewrite(body) => {
+                cx.edits.body = seen.body.map(|_| bytes::Bytes::from_static(body.as_bytes()));
+                Flow::Continue
+            }
+            Fake::RefuseFor(reason) => cx.refuse(*reason),
         }
     }
 
     fn resume(&self, _seen: &Seen<'_>, _value: Value, _cx: &mut Context) -> Flow {
         Flow::Continue
+    }
+
+    fn body_limit(&self) -> Option<usize> {
+        matches!(self, Fake::Read | Fake::Rewrite(_)).then_some(64)
     }
 
     fn owned_headers(&self) -> Vec<String> {

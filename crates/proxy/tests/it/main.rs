@@ -6,6 +6,8 @@ mod forged;
 mod framing;
 mod gateway;
 mod limits;
+mod peek;
+mod reasons;
 mod relay;
 mod reload;
 mod wire;
