@@ -47,7 +47,8 @@ mod tests {
     #[test]
     fn kinds() {
         let form = "application/x-www-form-urlencoded";
-        let rows: &[(&str, &[(&str, &str)], Option<Kind>)] = &[
+        type Row<'a> = (&'a str, &'a [(&'static str, &'static str)], Option<Kind>);
+        let rows: &[Row<'_>] = &[
             ("POST", &[("content-type", form)], Some(Kind::Form)),
             ("PUT", &[("content-type", "Application/X-WWW-Form-Urlencoded ; charset=utf-8")], Some(Kind::Form)),
             ("PATCH", &[("content-type", "application/json")], Some(Kind::Json)),

@@ -183,7 +183,8 @@ mod tests {
     // I-57, I-59, K-12
     #[test]
     fn tokens_in_forms() {
-        let rows: &[(&[u8], Result<Option<&str>, Unusable>)] = &[
+        type Row<'a> = (&'a [u8], Result<Option<&'a str>, Unusable>);
+        let rows: &[Row<'_>] = &[
             (b"access_token=t", Ok(Some("t"))),
             (b"a=1&access%5Ftoken=%74&b", Ok(Some("t"))),
             (b"access_token=", Ok(None)),

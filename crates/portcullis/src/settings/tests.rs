@@ -116,6 +116,17 @@ authorization_servers:
     }
 }
 
+// D13
+#[test]
+fn bodies_are_a_source_unless_turned_off() {
+    let on = |text: &str, env: &[(&str, &str)]| good(text, &[], env).introspection.body_tokens;
+    assert!(on("", &[]) && on("introspection: {body_tokens: on}", &[]));
+    assert!(!on("introspection: {body_tokens: off}", &[]));
+    assert!(!on("introspection: {body_tokens: on}", &[("PORTCULLIS_INTROSPECTION_BODY_TOKENS", "off")]));
+    let said = complaints("introspection:\n  body_tokens: false", &[]);
+    assert!(said[0].starts_with("p.yaml:2:16: introspection.body_tokens: expected a string"), "{said:?}");
+}
+
 #[test]
 fn what_is_no_mapping_or_no_yaml_is_said() {
     assert!(complaints("[1]", &[])[0].contains("expected a mapping"));

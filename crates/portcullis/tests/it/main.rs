@@ -14,6 +14,7 @@ mod errors;
 mod flights;
 mod identity;
 mod oidc_provider;
+mod options;
 mod outage;
 mod reload;
 mod requests;

@@ -60,7 +60,8 @@ fn a_trigger_is_a_header_or_an_argument() {
         "plugins": [{"name": "request-termination", "config": {"status_code": 418, "trigger": "X-Debug"}}],
     });
     stage.gateway.reload(&crate::stage::declarative(json!([service]), json!([])));
-    let rows: &[(&str, &[(&str, &str)], u16)] = &[
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], u16);
+    let rows: &[Row<'_>] = &[
         ("/", &[], 200),
         ("/", &[("x-debug", "")], 418),
         ("/", &[("X-DEBUG", "1")], 418),
