@@ -151,6 +151,16 @@ impl Introspector {
         self.shared.lease.profile.inputs.endpoint.host_str().unwrap_or_default()
     }
 
+    /// The ttl of its configuration.
+    pub fn ttl(&self) -> Duration {
+        self.shared.limits.ttl
+    }
+
+    /// The timeout of its configuration.
+    pub fn timeout(&self) -> Duration {
+        self.shared.limits.timeout
+    }
+
     /// The cache it uses.
     pub fn cache(&self) -> &Arc<Cache> {
         &self.shared.lease.profile.cache

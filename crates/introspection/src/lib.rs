@@ -40,6 +40,8 @@ mod error;
 mod flight;
 mod introspector;
 mod json;
+#[cfg(feature = "tower")]
+pub mod layer;
 mod observe;
 mod profile;
 mod request;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod call;
+mod examples;
 mod flight;
+mod layer;
 mod server;
 mod speed;
 mod tls;
