@@ -10,7 +10,7 @@ mod segment;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
@@ -23,6 +23,7 @@ use crate::counter::Counter;
 use crate::observe::{Observer, Outcome, Outcomes};
 use crate::profile::Profile;
 use crate::request::{Fingerprint, Inputs, Key, TokenDigest};
+use crate::sync::{Mutex, RwLock};
 use segment::{Negative, Positive, Segment};
 
 /// Bounds of a [`Cache`], and what it gets from outside.

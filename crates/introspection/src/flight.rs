@@ -6,7 +6,7 @@
 //! transport), the call ([`Board::timeout`]), and each waiter's own ([`Seat::wait`]).
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -20,6 +20,7 @@ use crate::observe::Outcome;
 use crate::profile::Profile;
 use crate::request::{Asked, Key, TokenDigest};
 use crate::response;
+use crate::sync::{self, MutexGuard};
 use crate::transport::Transport;
 
 /// What everybody who waits for a flight gets.
@@ -189,7 +190,7 @@ pub(crate) fn join(profile: &Arc<Profile>, plan: Plan, ttl: Duration) -> Joined 
 fn take_off(cleared: Vec<Flying>) {
     for flying in cleared {
         let runtime = flying.plan.runtime.clone();
-        drop(runtime.spawn(flying.fly()));
+        sync::spawn(&runtime, flying.fly());
     }
 }
 
@@ -303,3 +304,6 @@ impl Drop for Flying {
         take_off(cleared);
     }
 }
+
+#[cfg(test)]
+mod interleavings;

@@ -47,6 +47,7 @@ mod profile;
 mod request;
 mod requirement;
 mod response;
+mod sync;
 mod transport;
 
 pub use answer::{Answer, NotSendable, Standard, Strings};

@@ -2,7 +2,7 @@
 //! the next introspector takes hold of it before the last one lets go.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -12,6 +12,7 @@ use crate::config::Limits;
 use crate::flight::Board;
 use crate::observe::{FinishedCall, Health, Outcome, Outcomes};
 use crate::request::{Call, Fingerprint, Inputs, Key};
+use crate::sync::Mutex;
 
 pub(crate) struct Profile {
     pub cache: Arc<Cache>,

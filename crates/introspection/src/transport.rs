@@ -54,7 +54,11 @@ impl Clients {
         if let Some(transport) = known.get(&spec).and_then(Weak::upgrade) {
             return Ok(transport);
         }
-        let transport = Arc::new(Transport { client: build(&spec)? });
+        let transport = Arc::new(Transport {
+            client: build(&spec)?,
+            #[cfg(test)]
+            script: None,
+        });
         known.retain(|_, other| other.strong_count() > 0);
         known.insert(spec, Arc::downgrade(&transport));
         Ok(transport)
@@ -77,11 +81,28 @@ pub(crate) struct Reply {
 /// One HTTP client.
 pub(crate) struct Transport {
     client: reqwest::Client,
+    #[cfg(test)]
+    script: Option<Script>,
+}
+
+/// What a unit test answers in place of a server.
+#[cfg(test)]
+pub(crate) type Script = Box<dyn Fn(&Asked) -> std::pin::Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+
+#[cfg(test)]
+impl Transport {
+    pub(crate) fn scripted(client: reqwest::Client, script: Script) -> Arc<Self> {
+        Arc::new(Self { client, script: Some(script) })
+    }
 }
 
 impl Transport {
     /// One exchange. Sent once more, inside the caller's time limit, if a pooled connection turns out to be dead (I-10).
     pub(crate) async fn exchange(&self, inputs: &Inputs, asked: &Asked) -> Result<Reply, Failure> {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return Ok(script(asked).await);
+        }
         let response = match self.send(attempt(inputs, asked)).await {
             Err(Unsent { stale: true, .. }) => self.send(attempt(inputs, asked)).await,
             other => other,
