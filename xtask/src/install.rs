@@ -57,7 +57,7 @@ fn there(program: &str) -> bool {
     std::env::split_paths(&paths).chain(["/usr/sbin".into()]).any(|folder| folder.join(program).is_file())
 }
 
-fn cache() -> Result<PathBuf, Failure> {
+pub(crate) fn cache() -> Result<PathBuf, Failure> {
     let base = match std::env::var_os("XDG_CACHE_HOME") {
         Some(folder) => PathBuf::from(folder),
         None => PathBuf::from(std::env::var_os("HOME").ok_or("neither XDG_CACHE_HOME nor HOME is set")?).join(".cache"),

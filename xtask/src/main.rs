@@ -1,9 +1,10 @@
-//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `bench`. CI calls the same ones.
+//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `features`, `fuzz`, `bench`. CI calls the same ones.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
 mod contract;
-mod generated;
+mod features;
+mod fuzz;
 mod install;
 mod program;
 mod rings;
@@ -38,12 +39,10 @@ enum Recipe {
     Tidy,
     /// The contract numbers that tests cite, and those of the resolved issues that no test cites.
     Contract,
-    /// Writes the reference pages of docs/ from the tables they describe, and checks what people wrote there.
-    Gen {
-        /// Write nothing; say what differs
-        #[arg(long)]
-        check: bool,
-    },
+    /// The published library with each set of its features, its documentation, and its package.
+    Features,
+    /// Runs fuzz targets, all of them with `--smoke`. Needs the nightly compiler.
+    Fuzz(fuzz::Options),
     /// Measurements.
     Bench {
         #[command(subcommand)]
@@ -56,8 +55,9 @@ fn main() -> ExitCode {
         Recipe::Test { all, ring } => rings::run(all || std::env::var_os("CI").is_some_and(|ci| ci == "true"), &ring),
         Recipe::Tidy => tidy::run(),
         Recipe::Contract => contract::run(),
-        Recipe::Gen { check } => generated::run(check),
-        Recipe::Bench { what } => bench::run(&what),
+        Recipe::Features => features::run(),
+        Recipe::Fuzz(options) => fuzz::run(&options),
+        Recipe::Bench { what: Bench::Hot(options) } => bench::hot::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 //!
 //! An answer is one buffer: name and raw value of each member, one after the other, then the few texts that do not
 //! stand in it as they are (a string with escapes, a joined list). Header values are slices of that buffer, so that
-//! a cached answer reaches an upstream without a copy or an allocation.
+//! a cached answer reaches another service without a copy or an allocation.
 
 mod parse;
 

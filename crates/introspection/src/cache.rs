@@ -296,4 +296,6 @@ impl fmt::Debug for Cache {
 }
 
 #[cfg(test)]
+mod outcomes;
+#[cfg(test)]
 mod tests;

@@ -45,7 +45,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // The worst time for which a revoked token still passes; the baseline of both Kong and Express Gateway.
+            // The worst time for which a revoked token still passes; what others chose as theirs.
             ttl: Duration::from_secs(60),
             // What an interactive client bears at most.
             timeout: Duration::from_secs(10),

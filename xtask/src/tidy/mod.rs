@@ -3,6 +3,7 @@
 
 mod dependencies;
 mod files;
+mod standalone;
 
 use crate::Failure;
 
@@ -19,5 +20,6 @@ pub(crate) fn problems() -> Result<Vec<String>, Failure> {
     problems.extend(dependencies::licences_and_bans()?);
     problems.extend(files::sizes()?);
     problems.extend(files::places()?);
+    problems.extend(standalone::words()?);
     Ok(problems)
 }

@@ -102,3 +102,14 @@ fn the_age_of_a_jwt_is_read_from_its_payload() {
         assert_eq!(jwt_issued_at(token), None, "{token}");
     }
 }
+
+#[test]
+fn ordinary_tokens_are_taken_without_a_copy() {
+    let everywhere = Sources { query: &[QUERY_NAME], ..Sources::default() };
+    let rows = [("Bearer tok.en-_~/+==", "a=b"), ("Basic eDp5", "a=b+c&access_token=tok.en-_~/&d=%20")];
+    for (value, query) in rows {
+        let headers = headers(&[value]);
+        let taken = take(&headers, Some(query), &everywhere).unwrap().unwrap();
+        assert!(matches!(taken.token, Cow::Borrowed(_)), "{query}");
+    }
+}

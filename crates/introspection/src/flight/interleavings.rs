@@ -181,27 +181,22 @@ async fn play(
 
 // I-89, I-91
 #[test]
-fn small_models_hold_in_every_order() {
-    static TWO: Model = Model {
-        parts: &[Part::Wait("a"), Part::Wait("a")],
+fn a_flight_and_a_purge_hold_in_every_order() {
+    static PURGED: Model = Model {
+        parts: &[Part::Wait("a"), Part::Purge],
         concurrent_calls: 1,
         queued_calls: 1,
         most_calls: 1,
         busy: false,
     };
-    static ONE_LEAVES: Model = Model { parts: &[Part::Wait("a"), Part::Leave("a", 1)], ..TWO };
-    static QUEUED: Model = Model { parts: &[Part::Wait("a"), Part::Leave("b", 0)], most_calls: 2, ..TWO };
-    static PURGED: Model = Model { parts: &[Part::Wait("a"), Part::Purge], most_calls: 1, ..TWO };
-    for model in [&TWO, &ONE_LEAVES, &QUEUED, &PURGED] {
-        let most = 20_000;
-        let executions = model.check(DfsScheduler::new(Some(most), false));
-        println!("{:?}: {executions}", model.parts);
-    }
+    let most = 50_000;
+    let executions = PURGED.check(DfsScheduler::new(Some(most), false));
+    assert!(executions < most, "not every order was seen");
 }
 
 // I-89, I-90, I-91
 #[test]
-fn large_models_hold_in_many_orders() {
+fn crowds_hold_in_many_orders() {
     static CROWD: Model = Model {
         parts: &[Part::Wait("a"), Part::Wait("a"), Part::Leave("a", 1), Part::Wait("a"), Part::Leave("a", 0)],
         concurrent_calls: 1,
