@@ -55,7 +55,13 @@ impl AuthServer {
 
     /// Starts on a free loopback port with the leaf certificate of `certificates`.
     pub fn start_tls(certificates: &Certificates) -> Self {
-        Self::on_port(Some(certificates))
+        Self::on_port(Some(certificates.server_config(None)))
+    }
+
+    /// As [`start_tls`](Self::start_tls), as one of several hosts on an address: a client that does not ask for `name`
+    /// by SNI gets no certificate at all.
+    pub fn start_virtual_host(certificates: &Certificates, name: &str) -> Self {
+        Self::on_port(Some(certificates.server_config(Some(name))))
     }
 
     /// Answers calls for `token` with `reply` from now on.
@@ -127,7 +133,7 @@ impl AuthServer {
         self.server.restart();
     }
 
-    fn on_port(certificates: Option<&Certificates>) -> Self {
+    fn on_port(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let shared = Arc::new(Shared {
             script: Mutex::new(Script { by_token: HashMap::new(), otherwise: Reply::inactive() }),
             calls: Mutex::default(),
@@ -141,7 +147,7 @@ impl AuthServer {
                 Box::pin(async move { judge(&shared, request).await.answer().await })
             })
         };
-        Self { server: Server::start(handler, certificates), shared }
+        Self { server: Server::start(handler, tls), shared }
     }
 }
 

@@ -22,6 +22,7 @@
 mod auth_server;
 mod client;
 mod gateway;
+mod process;
 mod reply;
 mod server;
 mod tls;

@@ -1,10 +1,12 @@
 //! What a scripted server answers, faults included.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::channel::{Channel, Sender};
 use serde_json::{Value, json};
@@ -138,6 +140,14 @@ impl Reply {
     pub fn drip(self, piece: usize, every: Duration) -> Self {
         let bytes = self.whole();
         Self { payload: Payload::Drip { bytes, piece, every }, ..self }
+    }
+
+    /// The body compressed with gzip, and said to be.
+    pub fn gzip(self) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&self.whole()).expect("writing to memory");
+        let bytes = encoder.finish().expect("writing to memory").into();
+        Self { payload: Payload::Whole(bytes), ..self }.header("content-encoding", "gzip")
     }
 
     pub(crate) fn is_early(&self) -> bool {

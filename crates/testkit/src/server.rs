@@ -14,12 +14,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use crate::reply::ReplyBody;
-use crate::tls::Certificates;
 
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, io::Error>> + Send>>;
 pub(crate) type Handler = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
@@ -39,11 +39,11 @@ struct Running {
 }
 
 impl Server {
-    pub(crate) fn start(handler: Handler, certificates: Option<&Certificates>) -> Self {
+    pub(crate) fn start(handler: Handler, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
         let mut server = Self {
             addr: listener.local_addr().unwrap(),
-            acceptor: certificates.map(|c| TlsAcceptor::from(c.server_config())),
+            acceptor: tls.map(TlsAcceptor::from),
             handler,
             connections: Arc::default(),
             running: None,

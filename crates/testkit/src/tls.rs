@@ -6,6 +6,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ResolvesServerCert, ResolvesServerCertUsingSni};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 /// A throwaway authority with one leaf for `localhost` and `127.0.0.1`.
 #[derive(Clone, Debug)]
@@ -34,16 +36,25 @@ impl Certificates {
         Self { authority_pem: authority.pem(), leaf_pem: leaf.pem(), key_pem: key.serialize_pem() }
     }
 
-    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+    /// Serves the leaf to every client, or to those alone that ask for `virtual_host` by name (SNI).
+    pub(crate) fn server_config(&self, virtual_host: Option<&str>) -> Arc<ServerConfig> {
         let chain = vec![CertificateDer::from_pem_slice(self.leaf_pem.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let leaf = CertifiedKey::from_der(chain, key, &provider).unwrap();
+        let resolver: Arc<dyn ResolvesServerCert> = match virtual_host {
+            None => Arc::new(SingleCertAndKey::from(leaf)),
+            Some(name) => {
+                let mut by_name = ResolvesServerCertUsingSni::new();
+                by_name.add(name, leaf).expect("a leaf for the virtual host");
+                Arc::new(by_name)
+            }
+        };
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
+            .with_cert_resolver(resolver);
         Arc::new(config)
     }
 }
