@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::stage::{Stage, declarative, plugin};
 
 /// Headers that say who calls, in the order of their names.
-fn identity(seen: &SeenRequest) -> Vec<(String, String)> {
+pub(crate) fn identity(seen: &SeenRequest) -> Vec<(String, String)> {
     let mut found: Vec<_> = seen
         .headers
         .iter()
@@ -22,7 +22,7 @@ fn identity(seen: &SeenRequest) -> Vec<(String, String)> {
     found
 }
 
-fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 

@@ -13,6 +13,8 @@ mod demo;
 mod errors;
 mod flights;
 mod identity;
+mod matrix;
+mod memory;
 mod oidc_provider;
 mod options;
 mod outage;
