@@ -80,8 +80,9 @@ const FIELDS: &[Field] = &[
     Field::map("custom_introspection_headers")
         .default(Default::EmptyMap)
         .example("{x-tenant: blue}")
+        .secret()
         .rules(&[Rule::Check(headers_rule)])
-        .says("Further headers of the introspection call, name to value."),
+        .says("Further headers of the introspection call, name to value. Values count as secrets: some servers take keys here."),
     Field::set("custom_claims_forward", Element::STRING)
         .default(Default::EmptyList)
         .example("[tenant]")
@@ -145,10 +146,11 @@ pub(crate) fn build(config: &Value, env: &Env) -> Result<Introspection, Problems
         profile = profile.token_type_hint(hint.as_str());
     }
     for (name, value) in written.custom_introspection_headers.unwrap_or_default() {
-        // Both were checked by `headers_rule`.
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            profile = profile.header(name, value);
-        }
+        // `headers_rule` saw the name, and the value unless that was a reference.
+        let at = |error: String| one(Path::root().key("custom_introspection_headers").key(name.as_str()), error);
+        let value =
+            HeaderValue::try_from(value).map_err(|_| at("holds a character that no header value may hold".into()))?;
+        profile = profile.header(HeaderName::try_from(name.as_str()).map_err(|error| at(error.to_string()))?, value);
     }
     let server = env.authorization_server(&written.introspection_url);
     let introspector = env.introspector(server.apply(profile)).map_err(|error| at_url(error.to_string()))?;
