@@ -5,6 +5,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use portcullis_testkit::{Client, Gateway, Upstream, until};
 use serde_json::{Value, json};
@@ -22,10 +25,11 @@ struct Provider {
 }
 
 impl Provider {
-    fn start(folder: &str) -> Self {
+    /// On this port, or on a free one.
+    fn start(folder: &str, port: u16) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oidc-provider/provider.mjs");
         let mut process = Command::new("node")
-            .args([script, folder])
+            .args([script, folder, &port.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -35,6 +39,22 @@ impl Provider {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("listening on ").expect("the provider listens").to_owned();
         Self { process, url }
+    }
+
+    /// Dies at once and comes back on its port, without anything that it knew.
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn restart(&mut self, folder: &str) {
+        let port = self.url.rsplit(':').next().unwrap().parse().unwrap();
+        *self = Self::start(folder, port);
+    }
+
+    fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.process.id());
+        assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success(), "{command}");
     }
 
     fn post(&self, path: &str, fields: &[(&str, &str)]) -> Value {
@@ -61,13 +81,22 @@ impl Drop for Provider {
     }
 }
 
+/// Where the provider is installed.
+fn folder() -> Option<String> {
+    let folder = std::env::var("PORTCULLIS_OIDC_PROVIDER").ok();
+    if folder.is_none() {
+        #[expect(clippy::print_stderr, reason = "says why nothing was tested")]
+        {
+            eprintln!("PORTCULLIS_OIDC_PROVIDER is not set: run `cargo xtask test`");
+        }
+    }
+    folder
+}
+
 #[test]
 fn oidc_provider() {
-    let Some(folder) = std::env::var_os("PORTCULLIS_OIDC_PROVIDER") else {
-        #[expect(clippy::print_stderr, reason = "says why nothing was tested")]
-        return eprintln!("PORTCULLIS_OIDC_PROVIDER is not set: run `cargo xtask test`");
-    };
-    let provider = Provider::start(&folder.to_string_lossy());
+    let Some(folder) = folder() else { return };
+    let provider = Provider::start(&folder, 0);
     let upstream = Upstream::start();
     let endpoint = format!("{}/token/introspection", provider.url);
     let service = |name: &str, config: Value| {
@@ -111,4 +140,88 @@ fn oidc_provider() {
     provider.post("/token/revocation", &[("token", &token)]);
     until("the 401 of the revoked token", || (gateway.get_as(&token, "/right").status == 401).then_some(()));
     assert_eq!(upstream.requests().iter().filter(|seen| seen.target == "/wrong").count(), 0);
+}
+
+/// Ends the load when the test does, however it does.
+struct Until<'a>(&'a AtomicBool);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+// S-58, I-39, I-105, I-43, K-17, K-41
+#[test]
+fn killed_and_paused_under_load() {
+    /// How long a request waits for the provider.
+    const LIMIT: Duration = Duration::from_secs(1);
+    let Some(folder) = folder() else { return };
+    let mut provider = Provider::start(&folder, 0);
+    let upstream = Upstream::start();
+    let endpoint = format!("{}/token/introspection", provider.url);
+    let config = json!({"authorization_value": GATEWAY, "ttl": 600, "timeout": LIMIT.as_millis()});
+    let routes = json!([{"name": "all", "paths": ["/"]}]);
+    let service = json!({"name": "s", "url": upstream.url(), "routes": routes, "plugins": [plugin(&endpoint, config)]});
+    let gateway = Gateway::builder(BINARY, &declarative(json!([service]), json!([]))).start();
+    let cached = provider.token(&[]);
+    assert_eq!(gateway.get_as(&cached, "/").status, 200);
+    let mut cold: Vec<String> = (0..8).map(|_| provider.token(&[])).collect();
+
+    let unavailable = |token: &str| {
+        let start = Instant::now();
+        let answer = gateway.get_as(token, "/");
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
+        // The rest is for a busy machine.
+        assert!(start.elapsed() < LIMIT + Duration::from_secs(2), "{:?}", start.elapsed());
+    };
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let end = Until(&ended);
+        let load = |token: Box<dyn Fn(usize) -> String + Send>, allowed: &'static [u16]| {
+            let (gateway, ended) = (&gateway, &ended);
+            scope.spawn(move || {
+                let mut client = gateway.client();
+                let mut asked = 0;
+                while !ended.load(Ordering::SeqCst) {
+                    let answer = client.get("/", &[("Authorization", &format!("Bearer {}", token(asked)))]);
+                    assert!(allowed.contains(&answer.status), "{} to request {asked}", answer.status);
+                    asked += 1;
+                }
+                asked
+            })
+        };
+        let valid = || {
+            let cached = cached.clone();
+            Box::new(move |_| cached.clone())
+        };
+        let loads = [
+            load(valid(), &[200]),
+            load(valid(), &[200]),
+            // Tokens that nobody issued are never admitted, whatever happens to the provider.
+            load(Box::new(|n| format!("made-up-{n}")), &[401, 503]),
+        ];
+
+        provider.signal("STOP");
+        for token in cold.drain(..3) {
+            unavailable(&token);
+            assert_eq!(gateway.get_as(&cached, "/").status, 200);
+        }
+        provider.signal("CONT");
+        assert_eq!(gateway.get_as(&cold.remove(0), "/").status, 200, "the first request after a pause");
+
+        provider.kill();
+        for token in cold.drain(..3) {
+            unavailable(&token);
+            assert_eq!(gateway.get_as(&cached, "/").status, 200);
+        }
+        provider.restart(&folder);
+        let fresh = provider.token(&[]);
+        assert_eq!(gateway.get_as(&fresh, "/").status, 200, "the first request after its return");
+
+        drop(end);
+        for thread in loads {
+            assert!(thread.join().unwrap() > 3, "there was load");
+        }
+    });
 }

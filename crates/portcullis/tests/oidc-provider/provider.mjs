@@ -1,5 +1,5 @@
-// A certified authorization server for the tests: node provider.mjs FOLDER_WITH_NODE_MODULES
-// It listens on a free loopback port, prints `listening on http://127.0.0.1:PORT`, and ends with its standard input.
+// A certified authorization server for the tests: node provider.mjs FOLDER_WITH_NODE_MODULES [PORT]
+// It listens on that loopback port or a free one, prints `listening on http://127.0.0.1:PORT`, and ends with its standard input.
 //
 // Client `caller` gets tokens by client_credentials: opaque ones, or JWTs with `resource=urn:jwt`.
 // Client `gateway` introspects by client_secret_basic. Its secret has characters that RFC 6749 wants encoded.
@@ -42,7 +42,7 @@ class MemoryAdapter {
 }
 
 const server = createServer();
-await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+await new Promise((listening) => server.listen(Number(process.argv[3] ?? 0), '127.0.0.1', listening));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 
 const client = (client_id, client_secret) => ({
