@@ -133,7 +133,7 @@ fn outcomes_are_those_of_the_last_word_within_the_ttl() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let place = usize::try_from(state >> 61).unwrap();
         let token = format!("t{place}");
-        if (state >> 40) % 3 == 0 {
+        if (state >> 40).is_multiple_of(3) {
             says[place] = !says[place];
         }
         stage.server.on(&token, if says[place] { Reply::active(json!({})) } else { Reply::inactive() });

@@ -165,7 +165,7 @@ fn nothing_a_caller_sends_chooses_the_server() {
         vec![("Introspection-Url", &url), ("X-Introspection-Endpoint", &url), ("Referer", &url), ("Origin", &url)],
     ] {
         let headers = [vec![("Authorization", bearer.as_str())], headers].concat();
-        // I-9, S-29, S-49
+        // I-9, S-29
         assert_eq!(stage.gateway.client().host(&host).get("/", &headers).status, 401);
         let query = format!("/?introspection_url={url}&iss={url}&jku={url}");
         assert_eq!(stage.gateway.get(&query, &headers).status, 401);
