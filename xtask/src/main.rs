@@ -1,10 +1,12 @@
-//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `features`, `fuzz`, `bench`. CI calls the same ones.
+//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `features`, `fuzz`, `bench`. CI
+//! calls the same ones.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
 mod contract;
 mod features;
 mod fuzz;
+mod generated;
 mod install;
 mod program;
 mod rings;
@@ -39,6 +41,12 @@ enum Recipe {
     Tidy,
     /// The contract numbers that tests cite, and those of the resolved issues that no test cites.
     Contract,
+    /// Writes the reference pages of docs/ from the tables they describe, and checks what people wrote there.
+    Gen {
+        /// Write nothing; say what differs
+        #[arg(long)]
+        check: bool,
+    },
     /// The published library with each set of its features, its documentation, and its package.
     Features,
     /// Runs fuzz targets, all of them with `--smoke`. Needs the nightly compiler.
@@ -57,7 +65,8 @@ fn main() -> ExitCode {
         Recipe::Contract => contract::run(),
         Recipe::Features => features::run(),
         Recipe::Fuzz(options) => fuzz::run(&options),
-        Recipe::Bench { what: Bench::Hot(options) } => bench::hot::run(&options),
+        Recipe::Gen { check } => generated::run(check),
+        Recipe::Bench { what } => bench::run(&what),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -60,9 +60,11 @@ pub(crate) fn outgoing(
     // Nothing of what is appended is in the map any more.
     headers.reserve(OURS + edits.headers.len());
     let host = if lane.route.preserve_host { head.host_header() } else { None };
-    added.push((HOST, host.unwrap_or(&origin.host_header).clone()));
-    added.push((VIA, via(head.version)));
-    added.push((REQUEST_ID, id.to_header()));
+    headers.insert(HOST, host.unwrap_or(&origin.host_header).clone());
+    headers.append(FORWARDED_FOR, addresses);
+    forwarded(&head, found, lane, client, &mut headers);
+    headers.append(VIA, via(head.version));
+    headers.append(REQUEST_ID, id.to_header());
     // A step has written another body, whose length is known.
     let rewritten = edits.body.take().filter(|_| upload.is_some());
     let length = rewritten.as_ref().map(Bytes::len);

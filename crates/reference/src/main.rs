@@ -85,6 +85,7 @@ fn registry(runtime: &tokio::runtime::Handle) -> Registry {
         concurrent_calls: None,
         queued_calls: None,
         authorization_servers: Vec::new(),
+        body_tokens: true,
         variables: HashMap::new(),
     };
     Registry::new(Arc::new(Env::new(settings)))

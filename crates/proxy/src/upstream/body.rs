@@ -36,6 +36,7 @@ impl Upload {
             return None;
         }
         client.limit_reads(idle);
+        client.expect_body(true);
         Some(Box::new(Self {
             incoming,
             client: client.clone(),

@@ -109,6 +109,7 @@ impl Build for Fakes {
             "panic_late" => Fake::PanicLate,
             "answer" => Fake::Answer,
             "wait" => Fake::Wait,
+            "consumer" => Fake::Consumer,
             "linger" => Fake::Linger,
             "read" => Fake::Read,
             "rewrite" => Fake::Rewrite("new"),
@@ -137,6 +138,8 @@ enum Fake {
     Answer,
     /// Waits a turn, then goes on.
     Wait,
+    /// Finds the consumer that the query names.
+    Consumer,
     /// Waits longer than any short limit, then goes on.
     Linger,
     /// Looks at bodies of up to 64 bytes and says in `x-body` what is in them.
