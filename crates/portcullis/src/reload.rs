@@ -57,6 +57,8 @@ impl Reloader {
         if let Err(error) = &watcher {
             tracing::warn!("cannot watch {} for changes: {error}; SIGHUP still reads it", self.path.display());
         }
+        // The file was read at the start, before anybody watched it: a change in between has told nobody.
+        changed.notify_one();
         loop {
             let asked = tokio::select! {
                 _ = hangups.recv() => true,

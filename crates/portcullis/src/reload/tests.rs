@@ -92,6 +92,23 @@ async fn the_last_good_one_serves_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_before_the_watch_is_seen() {
+    let folder = Folder::new();
+    let path = folder.write("kong.yaml", GOOD);
+    let reloader = reloader(&path);
+    let gateway = reloader.gateway.clone();
+    folder.write("kong.yaml", &GOOD.replace("name: a", "name: b"));
+    let running = tokio::spawn(reloader.run(signal(SignalKind::hangup()).unwrap()));
+    let seen = async {
+        while gateway.revision() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), seen).await.expect("the change is seen");
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_seen_by_itself() {
     let folder = Folder::new();
     let path = folder.write("kong.yaml", GOOD);
