@@ -96,7 +96,7 @@ fn the_same_answer_is_judged_by_each_route_in_any_order() {
         seen_by(&token, path)
     });
     assert!(fresh[0] != fresh[1] && fresh[1] != fresh[2] && fresh[0] != fresh[2], "{fresh:?}");
-    // I-27, I-99, S-2: the same of a stored one, whoever stored it.
+    // I-27, I-99: the same of a stored one, whoever stored it.
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let token = format!("shared-{order:?}").replace(['[', ']', ',', ' '], "");
         stage.grant(&token, answer.clone());
