@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+use crate::address;
 use crate::answer::Reading;
 use crate::client_auth::ClientAuth;
 use crate::error::ConfigError;
@@ -198,6 +199,9 @@ impl Config {
         let scheme = self.endpoint.scheme();
         if !(scheme == "https" || (scheme == "http" && self.allow_http)) || self.endpoint.host_str().is_none() {
             return Err(ConfigError::Scheme);
+        }
+        if address::names_forbidden(self.endpoint.host()) {
+            return Err(ConfigError::ForbiddenAddress);
         }
         self.client_auth.as_ref().ok_or(ConfigError::NoClientAuth)?.validate()?;
         if let Some((name, _)) = self.headers.iter().find(|(name, _)| is_reserved_header(name)) {

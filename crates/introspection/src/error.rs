@@ -19,6 +19,8 @@ pub enum ConfigError {
     Scheme,
     #[error("the endpoint must not carry a user name, a password or a fragment")]
     EndpointParts,
+    #[error("the endpoint is a link-local or metadata address, where no authorization server is")]
+    ForbiddenAddress,
     #[error("no client authentication is set (RFC 7662 section 2.1 demands one)")]
     NoClientAuth,
     #[error("the authorization value cannot stand in a header")]

@@ -84,6 +84,7 @@
 //! Take requests apart beyond [`bearer`], verify JWTs, or verify that who presents a token bound to a key (`cnf`) holds
 //! it: such tokens are refused unless [`Requirement::refuse_bound`] says that you do.
 
+mod address;
 mod answer;
 pub mod bearer;
 mod cache;

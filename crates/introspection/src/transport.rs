@@ -16,6 +16,7 @@ use reqwest::{Certificate, redirect};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::address::Resolver;
 use crate::config::Limits;
 use crate::error::{Cause, ConfigError, Failure, FailureKind};
 use crate::request::{Asked, Attempt, Inputs, attempt};
@@ -146,6 +147,7 @@ fn build(spec: &Spec) -> Result<reqwest::Client, ConfigError> {
         .redirect(redirect::Policy::none())
         .referer(false)
         .no_proxy()
+        .dns_resolver(Resolver)
         .retry(reqwest::retry::never())
         .connect_timeout(spec.connect_timeout)
         .pool_idle_timeout(spec.keep_alive)
