@@ -1,6 +1,6 @@
 //! A tower layer that lets a request through only with a token that passes (feature `tower`).
 //!
-//! The layer takes the bearer token out of the request ([`bearer::take`](crate::bearer::take)), asks the
+//! The layer takes the bearer token out of the request ([`bearer::take`]), asks the
 //! [`Introspector`] and checks a [`Requirement`]. A request that passes reaches the service with an [`Introspected`]
 //! among its extensions; any other is answered here and never reaches it. Errors stay what they were: a refusal is a
 //! response, so a service that cannot fail still cannot.

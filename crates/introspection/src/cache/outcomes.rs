@@ -79,7 +79,7 @@ enum Step {
     Pass {
         millis: u64,
     },
-    ShiftWall {
+    TurnWall {
         seconds: i64,
     },
     Purge {
@@ -101,7 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(route, token, slow)| Step::Request { route, token, slow }),
         3 => (0..8usize).prop_map(|flight| Step::Land { flight }),
         3 => (0..40_000u64).prop_map(|millis| Step::Pass { millis }),
-        1 => (-50..50i64).prop_map(|seconds| Step::ShiftWall { seconds }),
+        1 => (-50..50i64).prop_map(|seconds| Step::TurnWall { seconds }),
         1 => proptest::option::of(0..TOKENS.len()).prop_map(|token| Step::Purge { token }),
         1 => any::<bool>().prop_map(|overlap| Step::Reload { overlap }),
     ]
@@ -199,7 +199,7 @@ impl World {
             Step::Land { flight } if flight < self.air.len() => self.land(flight),
             Step::Land { .. } => {}
             Step::Pass { millis } => self.clock.advance(Duration::from_millis(millis)),
-            Step::ShiftWall { seconds } => {
+            Step::TurnWall { seconds } => {
                 self.clock.set_wall(self.clock.wall().saturating_add_signed(seconds * 1000));
             }
             Step::Purge { token } => {
