@@ -11,8 +11,8 @@ const FOLDER: &str = "crates/introspection/";
 /// Words that a resource server's library has no use for, in the singular.
 const WORDS: &[&str] = &["kong", "oathkeeper", "apisix", "consumer", "upstream", "plugin", "dialect", "openresty"];
 
-/// The same, but examples are services, which have routes.
-const OUTSIDE_EXAMPLES: &[&str] = &["route", "routes", "router"];
+/// The same, but examples are services, which have routes. (A router is what frameworks call theirs.)
+const OUTSIDE_EXAMPLES: &[&str] = &["route", "routes"];
 
 /// Words that say what the crate is part of.
 const OWN_NAME: &[&str] = &["portcullis-introspection", "portcullis_introspection"];

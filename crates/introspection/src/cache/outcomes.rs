@@ -36,8 +36,8 @@ fn introspectors() -> [Config; 8] {
     ]
 }
 
-/// Routes: who asks, for how long an answer may be reused in seconds, which scope is demanded, and the leeway.
-const ROUTES: [(usize, u64, &str, u64); 10] = [
+/// Callers: who asks, for how long an answer may be reused in seconds, which scope is demanded, and the leeway.
+const CALLERS: [(usize, u64, &str, u64); 10] = [
     (0, 60, "read", 0),
     (0, 10, "write", 0),
     (1, 0, "read", 0),
@@ -68,7 +68,7 @@ enum Step {
     },
     /// A request; a miss asks the server and stores at once, or leaves the answer in the air.
     Request {
-        route: usize,
+        caller: usize,
         token: usize,
         slow: bool,
     },
@@ -97,8 +97,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(active, exp, scope)| Word { active, exp, scope });
     prop_oneof![
         3 => (0..TOKENS.len(), word).prop_map(|(token, word)| Step::Say { token, word }),
-        10 => (0..ROUTES.len(), 0..TOKENS.len(), any::<bool>())
-            .prop_map(|(route, token, slow)| Step::Request { route, token, slow }),
+        10 => (0..CALLERS.len(), 0..TOKENS.len(), any::<bool>())
+            .prop_map(|(caller, token, slow)| Step::Request { caller, token, slow }),
         3 => (0..8usize).prop_map(|flight| Step::Land { flight }),
         3 => (0..40_000u64).prop_map(|millis| Step::Pass { millis }),
         1 => (-50..50i64).prop_map(|seconds| Step::TurnWall { seconds }),
@@ -144,8 +144,8 @@ struct World {
 }
 
 /// Introspectors that share answers count as one.
-fn asker(route: usize) -> usize {
-    ROUTES[route].0.max(1)
+fn asker(caller: usize) -> usize {
+    CALLERS[caller].0.max(1)
 }
 
 fn leases(cache: &Arc<Cache>) -> Vec<Lease> {
@@ -195,7 +195,7 @@ impl World {
     fn take(&mut self, step: Step) {
         match step {
             Step::Say { token, word } => self.words[token] = word,
-            Step::Request { route, token, slow } => self.request(route, token, slow),
+            Step::Request { caller, token, slow } => self.request(caller, token, slow),
             Step::Land { flight } if flight < self.air.len() => self.land(flight),
             Step::Land { .. } => {}
             Step::Pass { millis } => self.clock.advance(Duration::from_millis(millis)),
@@ -204,7 +204,7 @@ impl World {
             }
             Step::Purge { token } => {
                 self.cache.purge(&token.map_or(Purge::All, |token| Purge::Token(TOKENS[token])));
-                for (asker, other) in (0..ROUTES.len()).flat_map(|asker| (0..TOKENS.len()).map(move |t| (asker, t))) {
+                for (asker, other) in (0..CALLERS.len()).flat_map(|asker| (0..TOKENS.len()).map(move |t| (asker, t))) {
                     if token.is_none_or(|token| token == other) {
                         self.floor.insert((asker, other), self.given.len());
                         self.negative_floor.insert((asker, other), self.given.len());
@@ -225,12 +225,12 @@ impl World {
         self.leases[introspector].profile.key_of(&Call::new(TOKENS[token]))
     }
 
-    fn request(&mut self, route: usize, token: usize, slow: bool) {
-        let (introspector, ttl, ..) = ROUTES[route];
+    fn request(&mut self, caller: usize, token: usize, slow: bool) {
+        let (introspector, ttl, ..) = CALLERS[caller];
         if let Some(hit) = self.cache.lookup(&self.key(introspector, token), Duration::from_secs(ttl)) {
-            return self.judge(route, token, &hit);
+            return self.judge(caller, token, &hit);
         }
-        let (asker, generation) = (asker(route), self.cache.generation());
+        let (asker, generation) = (asker(caller), self.cache.generation());
         // A flight that began since the last purge is joined.
         let joined = |other: &Flight| (other.asker, other.token, other.generation) == (asker, token, generation);
         if !self.air.iter().any(joined) {
@@ -262,16 +262,16 @@ impl World {
         self.given.push(Given { flight, at: self.clock.monotonic(), may_be_stored });
     }
 
-    fn judge(&self, route: usize, token: usize, hit: &Hit) {
-        let (_, ttl, scope, leeway) = ROUTES[route];
+    fn judge(&self, caller: usize, token: usize, hit: &Hit) {
+        let (_, ttl, scope, leeway) = CALLERS[caller];
         let (now, wall) = (self.clock.monotonic(), self.clock.wall());
         let limit = if ttl == 0 { u64::MAX } else { ttl * 1000 };
         let requirement = Requirement::default().scopes([scope]).leeway(Duration::from_secs(leeway));
         let verdict = requirement.check(&hit.answer, wall);
 
         let floor = if hit.negative { &self.negative_floor } else { &self.floor };
-        let floor = floor.get(&(asker(route), token)).copied().unwrap_or(0);
-        let of_mine = |given: &&Given| (given.flight.asker, given.flight.token) == (asker(route), token);
+        let floor = floor.get(&(asker(caller), token)).copied().unwrap_or(0);
+        let of_mine = |given: &&Given| (given.flight.asker, given.flight.token) == (asker(caller), token);
         let mut usable = self.given[floor..].iter().filter(of_mine).filter(|given| given.may_be_stored);
         // I-91, I-100, I-102: the answer came to the same asker about the same token, and nothing ended it since.
         let given = if hit.negative {
