@@ -4,7 +4,9 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use portcullis_introspection::{Cache, CacheConfig, ClientAuth, Clients, Config, FinishedCall, Introspector, Observer};
+use portcullis_introspection::{
+    Cache, CacheConfig, ClientAuth, Clients, Config, FinishedCall, Introspector, Observer, Requirement, Unmet,
+};
 
 use crate::server::{Act, Server, introspector, json, reply};
 
@@ -37,6 +39,35 @@ async fn one_post_says_it_all() {
         assert_eq!(lines.iter().filter(|line| *line == expected).count(), 1, "{expected} in {head}");
     }
     assert_eq!(body, "token=a%2Bb%2Fc%3D%3D&token_type_hint=access_token");
+}
+
+// K-152, S-1, S-2, I-27
+#[tokio::test]
+async fn each_requirement_judges_a_cached_answer_for_itself() {
+    let server = Server::always(json(r#"{"active":true,"scope":"read","aud":"a","iss":"https://as.example"}"#)).await;
+    let lenient = Requirement::default().scopes(["read"]);
+    let strict = [
+        (Requirement::default().scopes(["write"]), "insufficient_scope"),
+        (Requirement::default().audiences(["b"]), "wrong_audience"),
+        (Requirement::default().issuers(["https://other.example"]), "wrong_issuer"),
+    ];
+    for (number, (strict, refusal)) in strict.iter().enumerate() {
+        // Whoever comes first, and so fills the cache, the other one's verdict is its own.
+        for lenient_first in [true, false] {
+            let introspector = introspector(server.config());
+            let judge = async |requirement: &Requirement| {
+                let answer = introspector.introspect(&format!("t{number}")).await.unwrap();
+                let now = introspector.cache().clock().wall();
+                requirement.check(&answer, now).map_err(|unmet: Unmet| unmet.code())
+            };
+            let order = if lenient_first { [&lenient, strict] } else { [strict, &lenient] };
+            for requirement in order.into_iter().chain(order) {
+                let expected = if std::ptr::eq(requirement, &lenient) { Ok(()) } else { Err(*refusal) };
+                assert_eq!(judge(requirement).await, expected, "{refusal}, lenient first: {lenient_first}");
+            }
+            assert_eq!(introspector.cache().stats().hits, 3, "one call, then the cache");
+        }
+    }
 }
 
 // I-6, S-39
