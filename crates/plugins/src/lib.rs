@@ -29,10 +29,12 @@ pub use reason::Reason;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use portcullis_model::plan::{Consumers, Protocol};
+use portcullis_model::problem::Problems;
 use std::any::Any;
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// One configured plugin.
 pub trait Plugin: Send + Sync + fmt::Debug {
@@ -57,6 +59,9 @@ pub trait Plugin: Send + Sync + fmt::Debug {
         None
     }
 }
+
+/// A plugin, or why there is none; paths are relative to `config`.
+pub type Built = Result<Arc<dyn Plugin>, Problems>;
 
 /// What happens after a step.
 pub enum Flow {

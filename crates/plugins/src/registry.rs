@@ -1,7 +1,7 @@
 //! The plugins there are, in execution order.
 
 use crate::introspection::dialects::oauth2_introspection;
-use crate::{Env, Plugin, request_termination};
+use crate::{Built, Env, request_termination};
 use portcullis_model::catalog::{Catalog, PluginFacts};
 use portcullis_model::plan::PluginConfig;
 use portcullis_model::problem::{Path, Problems};
@@ -9,9 +9,6 @@ use portcullis_model::secret;
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
-
-/// A plugin, or why there is none; paths are relative to `config`.
-pub type Built = Result<Arc<dyn Plugin>, Problems>;
 
 /// Makes plugins from configurations. [`Registry`] is the real one; tests of the data plane make their own.
 pub trait Build: Send + Sync + fmt::Debug {

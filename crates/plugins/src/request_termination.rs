@@ -1,7 +1,7 @@
 //! Kong's `request-termination`: answers requests itself, whole routes or single consumers. Bound to the anonymous
 //! consumer it is the documented way to refuse callers whom no plugin could authenticate (kong.md 1.8).
 
-use crate::registry::Built;
+use crate::Built;
 use crate::{Context, Env, Flow, Plugin, Seen};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

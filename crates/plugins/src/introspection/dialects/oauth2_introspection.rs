@@ -1,12 +1,12 @@
 //! Kong's `oauth2-introspection`, first and current generation (kong.md section 1).
 
+use crate::Built;
 use crate::Env;
 use crate::fold::fold;
 use crate::introspection::consumer::ConsumerBy;
 use crate::introspection::propagate::{Propagation, claim_header};
 use crate::introspection::source::Sources;
 use crate::introspection::{Introspection, Parts};
-use crate::registry::Built;
 use http::{HeaderName, HeaderValue};
 use portcullis_introspection::{ClientAuth, Config as Profile, is_reserved_header};
 use portcullis_model::catalog::PluginFacts;
