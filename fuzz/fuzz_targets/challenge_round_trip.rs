@@ -15,7 +15,8 @@ fuzz_target!(|texts: (Option<&str>, Option<&str>, Option<&str>, Option<&str>, Op
         ("error_description", error_description),
         ("error_uri", error_uri),
     ];
-    let meant: Vec<_> = meant.into_iter().filter_map(|(name, value)| Some((name.to_owned(), allowed(value?)))).collect();
+    let meant: Vec<_> =
+        meant.into_iter().filter_map(|(name, value)| Some((name.to_owned(), allowed(value?)))).collect();
     assert_eq!(read(text), meant, "{text}");
 });
 

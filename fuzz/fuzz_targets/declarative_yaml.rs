@@ -28,6 +28,7 @@ fn registry() -> Registry {
         concurrent_calls: None,
         queued_calls: None,
         authorization_servers: Vec::new(),
+        body_tokens: true,
         variables: HashMap::new(),
     })))
 }

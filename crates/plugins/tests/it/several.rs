@@ -3,9 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use portcullis_introspection::CacheConfig;
 use portcullis_model::plan::{Condition, Consumer, Consumers, PluginConfig, Protocol};
+use portcullis_plugins::Built;
 use portcullis_plugins::context::HeaderEdit;
 use portcullis_plugins::env::EnvSettings;
-use portcullis_plugins::registry::{Build, Built, Registry};
+use portcullis_plugins::registry::{Build, Registry};
 use portcullis_plugins::{Context, Env, Flow, Plugin, Reason, Seen};
 use portcullis_testkit::AuthServer;
 use serde_json::{Value, json};
