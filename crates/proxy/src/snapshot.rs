@@ -5,11 +5,12 @@ use crate::router::Router;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::origin::Origin;
 pub(crate) use crate::upstream::origin::Origins;
-use portcullis_model::plan::{Candidate, Consumers, Plan, PluginConfig, Route, Service};
+use portcullis_model::plan::{Candidate, Consumers, Matcher, Plan, PluginConfig, Route, Service};
 use portcullis_model::problem::{Path, Problems, Segment};
 use portcullis_plugins::registry::Build;
 use portcullis_plugins::{Plugin, fold};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError};
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub lanes: Vec<Arc<Lane>>,
     pub consumers: Arc<Consumers>,
     instances: HashMap<Uuid, Arc<Instance>>,
+    /// Per endpoint a fingerprint of its matcher, so that a load can say which routes match otherwise than before.
+    matchers: Vec<u64>,
 }
 
 /// A route with what is needed to run it. Endpoints of one route share it.
@@ -92,7 +95,14 @@ pub struct Change {
 impl Snapshot {
     /// What serves before the first configuration: nothing matches.
     pub(crate) fn empty() -> Self {
-        Self { revision: 0, router: None, lanes: Vec::new(), consumers: Arc::default(), instances: HashMap::new() }
+        Self {
+            revision: 0,
+            router: None,
+            lanes: Vec::new(),
+            consumers: Arc::default(),
+            instances: HashMap::new(),
+            matchers: Vec::new(),
+        }
     }
 
     /// What is different from `previous`. Consumers are compared by their number alone when they differ: a million
@@ -137,6 +147,7 @@ pub(crate) fn compile(
         lanes: HashMap::new(),
     };
     let lanes = plan.endpoints.iter().map(|endpoint| compiler.lane(&endpoint.route)).collect();
+    let matchers = plan.endpoints.iter().map(|endpoint| fingerprint(&endpoint.matcher)).collect();
     let Compiler { problems, instances, .. } = compiler;
     match router {
         Some(router) if !problems.has_errors() => Ok(Snapshot {
@@ -145,6 +156,7 @@ pub(crate) fn compile(
             lanes,
             consumers: plan.consumers,
             instances: instances.into_iter().filter_map(|(id, instance)| Some((id, instance?))).collect(),
+            matchers,
         }),
         _ => Err(problems),
     }
@@ -284,8 +296,20 @@ fn path_of(origin: &str) -> Path {
     path
 }
 
-fn routes(snapshot: &Snapshot) -> HashMap<Uuid, Arc<Route>> {
-    snapshot.lanes.iter().map(|lane| (lane.route.id, lane.route.clone())).collect()
+/// Each route with how it is reached.
+fn routes(snapshot: &Snapshot) -> HashMap<Uuid, (Arc<Route>, Vec<u64>)> {
+    let mut routes: HashMap<Uuid, (Arc<Route>, Vec<u64>)> = HashMap::new();
+    for (lane, matcher) in snapshot.lanes.iter().zip(&snapshot.matchers) {
+        routes.entry(lane.route.id).or_insert_with(|| (lane.route.clone(), Vec::new())).1.push(*matcher);
+    }
+    routes
+}
+
+/// Equal for equal matchers of one process; nothing but a count of changes hangs on it.
+fn fingerprint(matcher: &Matcher) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{matcher:?}").hash(&mut hasher);
+    hasher.finish()
 }
 
 fn services(snapshot: &Snapshot) -> HashMap<Uuid, Arc<Service>> {

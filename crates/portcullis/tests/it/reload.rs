@@ -64,6 +64,14 @@ fn a_hangup_reads_the_file_again() {
 }
 
 #[test]
+fn a_route_that_only_matches_otherwise_has_changed() {
+    let stage = Stage::new();
+    stage.gateway.reload(&open(&stage, "/a"));
+    stage.gateway.reload(&open(&stage, "/b"));
+    until("the line", || stage.gateway.output().contains("revision 3 live: 1 route changed").then_some(()));
+}
+
+#[test]
 fn requests_under_way_end_under_the_configuration_they_began_with() {
     let stage = Stage::new();
     stage.grant("t", json!({}));
