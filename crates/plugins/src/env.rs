@@ -91,7 +91,7 @@ impl Env {
     pub(crate) fn authorization_server(&self, endpoint: &str) -> AuthorizationServer {
         let entries = self.settings.authorization_servers.iter();
         let known =
-            entries.filter(|server| endpoint.starts_with(&server.endpoint)).max_by_key(|server| server.endpoint.len());
+            entries.filter(|server| begins_with(endpoint, &server.endpoint)).max_by_key(|server| server.endpoint.len());
         let mut server = known.cloned().unwrap_or_default();
         server.concurrent_calls = server.concurrent_calls.or(self.settings.concurrent_calls);
         server.queued_calls = server.queued_calls.or(self.settings.queued_calls);
@@ -102,6 +102,13 @@ impl Env {
     pub(crate) fn introspector(&self, profile: Profile) -> Result<Introspector, ConfigError> {
         Introspector::new(profile, &self.cache, &self.clients, self.settings.runtime.clone())
     }
+}
+
+/// Whether `url` begins with `prefix`, and the prefix ends where a part of the URL ends: settings for
+/// `https://id.example.com` are not those of `https://id.example.community`.
+fn begins_with(url: &str, prefix: &str) -> bool {
+    let rest = url.strip_prefix(prefix);
+    rest.is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 impl AuthorizationServer {
@@ -128,5 +135,28 @@ impl AuthorizationServer {
             .issuers(&self.issuers)
             .issuer_may_be_absent(!self.issuer_required)
             .audiences(&self.audiences)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins_with;
+
+    #[test]
+    fn a_prefix_ends_where_a_part_of_the_url_ends() {
+        let rows = [
+            ("https://id.example.com", true),
+            ("https://id.example.com/", true),
+            ("https://id.example.com/oauth2", true),
+            ("https://id.example.com/oauth2/introspect", true),
+            ("https://id.example.co", false),
+            ("https://id.example.com/oauth", false),
+            ("https://id.example.com/oauth2/introspect/more", false),
+        ];
+        for (prefix, wanted) in rows {
+            assert_eq!(begins_with("https://id.example.com/oauth2/introspect", prefix), wanted, "{prefix}");
+        }
+        // Another port is another server.
+        assert!(!begins_with("https://id.example.com:8443/i", "https://id.example.com"));
     }
 }

@@ -95,8 +95,7 @@ impl DataPlane {
     pub fn load(&self, plan: Plan) -> Result<Loaded, Problems> {
         let retired = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let previous = self.shared.current();
-        let compiled = snapshot::compile(plan, &*self.build, &previous, &self.shared)
-            .inspect_err(|_| self.shared.metrics.reload_failed())?;
+        let compiled = snapshot::compile(plan, &*self.build, &previous, &self.shared)?;
         let (revision, changes) = (compiled.revision, compiled.changes_since(&previous));
         self.shared.publish(Arc::new(compiled));
         // A send fails only when the freeing thread is gone; then the last user frees it, slower but right.

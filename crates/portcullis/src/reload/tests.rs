@@ -89,6 +89,10 @@ async fn the_last_good_one_serves_on() {
         assert_eq!(reloader.gateway.revision(), revision, "row {row}");
         assert_eq!(reloader.status.refused_over.load(Ordering::Relaxed) == revision, refused, "row {row}");
     }
+    // Each refusal counts once, whether reading, checking or building found the fault.
+    let metrics = reloader.gateway.metrics();
+    let failures = metrics.lines().find_map(|l| l.strip_prefix("portcullis_configuration_reload_failures_total "));
+    assert_eq!(failures, Some("5"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

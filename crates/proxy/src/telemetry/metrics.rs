@@ -53,7 +53,7 @@ const CACHE_FLIGHTS: Name =
     Name("portcullis_token_cache_flights", "Questions to authorization servers that are under way or queued.");
 const CALL_SECONDS: Name = Name(
     "portcullis_introspection_duration_seconds",
-    "Calls to introspection endpoints, by outcome (ok, or the reason code of the failure).",
+    "Calls to introspection endpoints, by outcome (active, inactive, or the reason code of the failure).",
 );
 const REVISION: Name =
     Name("portcullis_configuration_revision", "Revision of the configuration that is live; 0: none.");
