@@ -5,10 +5,12 @@ use std::process::{Command, Stdio};
 
 use crate::Failure;
 
-/// The checkout this program was built from.
+/// The checkout that this program works on: the one whose `cargo xtask` was called. What was compiled in counts only
+/// when it is run by hand, since one build directory may serve two checkouts.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = PathBuf::from(here);
+    here.parent().map(Path::to_owned).unwrap_or(here)
 }
 
 /// A command in the repository's root.
