@@ -37,6 +37,7 @@ pub fn lower(entities: &Entities, catalog: &dyn Catalog) -> Plan {
     Plan {
         endpoints: ranked.into_iter().map(|(_, endpoint)| endpoint).collect(),
         consumers: Arc::new(Consumers::new(entities.consumers.iter().map(consumer))),
+        certificates: Vec::new(),
     }
 }
 
@@ -48,6 +49,8 @@ fn route(route: &Route, service: Option<Arc<plan::Service>>, steps: &Steps) -> p
         https_redirect_status: route.https_redirect_status_code,
         strip_path: route.strip_path,
         preserve_host: route.preserve_host,
+        request_buffering: true,
+        response_buffering: true,
         service,
         steps: steps.of_route(route.id, route.service.map(|to| to.id)),
     }
@@ -62,6 +65,7 @@ fn matcher(route: &Route, paths: Vec<PathMatch>) -> Matcher {
         paths,
         methods: route.methods.clone().unwrap_or_default(),
         headers: headers.map(|(name, values)| header(name, values)).collect(),
+        snis: Vec::new(),
     }
 }
 
@@ -82,6 +86,8 @@ fn service(service: &entities::Service) -> plan::Service {
         protocol: service.protocol,
         host: bare.unwrap_or(&service.host).to_owned(),
         port: service.port,
+        upstream: None,
+        tls: Arc::default(),
         path: service.path.clone(),
         retries: service.retries,
         connect_timeout: Duration::from_millis(service.connect_timeout),

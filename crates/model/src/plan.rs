@@ -22,6 +22,8 @@ pub struct Plan {
     /// In the order in which they are tried: the first whose matcher agrees takes the request.
     pub endpoints: Vec<Endpoint>,
     pub consumers: Arc<Consumers>,
+    /// What TLS listeners show.
+    pub certificates: Vec<Arc<Certificate>>,
 }
 
 /// A place where requests enter: a matcher and the route it leads to. A route with several kinds of paths has
@@ -41,6 +43,9 @@ pub struct Matcher {
     /// In upper case, as on the wire.
     pub methods: Vec<String>,
     pub headers: Vec<HeaderMatch>,
+    /// Names that the TLS handshake asked for: lower case, without a trailing dot. Agrees on plain connections
+    /// (kong.md 3.8).
+    pub snis: Vec<String>,
 }
 
 /// A condition on the request's host (lower case, compared without regard to case).
@@ -93,6 +98,9 @@ pub struct Route {
     pub https_redirect_status: u16,
     pub strip_path: bool,
     pub preserve_host: bool,
+    /// Whether a body is read whole before the upstream is asked, and its answer's before the client is told.
+    pub request_buffering: bool,
+    pub response_buffering: bool,
     /// Where it goes; `None` answers 503 once the steps have run.
     pub service: Option<Arc<Service>>,
     /// In the order in which they run.
@@ -193,6 +201,10 @@ pub struct Service {
     /// A name or an address, without port and without brackets.
     pub host: String,
     pub port: u16,
+    /// The upstream entity that `host` names, whose targets take the requests instead.
+    pub upstream: Option<Arc<Upstream>>,
+    /// How the service proves who it is, and we to it; only for `https`.
+    pub tls: Arc<ServiceTls>,
     /// Put before what is left of the request's path (kong.md 3.8).
     pub path: Option<String>,
     /// How often a request that was certainly not received is sent again.
@@ -205,6 +217,162 @@ pub struct Service {
     /// Between two successful reads.
     #[serde(serialize_with = "milliseconds")]
     pub read_timeout: Duration,
+}
+
+/// TLS towards a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct ServiceTls {
+    /// Whether its certificate is verified: `None` as the gateway does where nothing is said, which is yes.
+    pub verify: Option<bool>,
+    /// Intermediate certificates that may stand between its certificate and a trusted one.
+    pub verify_depth: Option<u8>,
+    /// PEM of the CAs that are trusted instead of the bundled ones; empty: the bundled ones.
+    pub ca_certificates: Vec<Arc<str>>,
+    /// Shown to it when it asks.
+    pub client_certificate: Option<Arc<KeyPair>>,
+}
+
+/// A private key with its certificate and those between it and a root, as PEM.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct KeyPair {
+    pub certificates: String,
+    #[serde(skip)]
+    pub key: String,
+}
+
+impl fmt::Debug for KeyPair {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair").field("certificates", &self.certificates).finish_non_exhaustive()
+    }
+}
+
+/// A certificate that listeners show to clients that ask for one of its names.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Certificate {
+    pub id: Uuid,
+    /// Server names it is shown for: `example.com`, `*.example.com`, `example.*`; `*` for all others.
+    pub snis: Vec<String>,
+    /// The first, and where there is one the same with a key of another type (`cert_alt`).
+    pub pairs: Vec<Arc<KeyPair>>,
+}
+
+/// Several targets under one name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Upstream {
+    pub id: Uuid,
+    pub name: String,
+    pub algorithm: Algorithm,
+    /// Sent as `Host`, and the name that targets prove, instead of the service's.
+    pub host_header: Option<String>,
+    /// Shown to targets where the service has none of its own.
+    pub client_certificate: Option<Arc<KeyPair>>,
+    /// Those with a weight above 0, in the order of their ids.
+    pub targets: Vec<Target>,
+    pub health: HealthChecks,
+}
+
+/// One place of an upstream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Target {
+    pub id: Uuid,
+    /// A name or an address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// Share of the requests among the weights of all.
+    pub weight: u16,
+}
+
+/// Which target takes a request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    RoundRobin,
+    /// The one with the fewest requests under way for its weight.
+    LeastConnections,
+    /// The same for the same input, and for nearly all inputs when targets come and go.
+    ConsistentHashing {
+        on: HashOn,
+        /// Where a request has nothing of that kind; [`HashOn::None`]: round robin.
+        fallback: HashOn,
+        slots: u32,
+    },
+}
+
+/// What of a request is hashed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HashOn {
+    None,
+    Consumer,
+    Ip,
+    /// Lower case.
+    Header(String),
+    /// Made by us and set on the answer when the client has none.
+    Cookie {
+        name: String,
+        path: String,
+    },
+    Path,
+    QueryArg(String),
+}
+
+/// How it is found out which targets can take requests. A count of 0 switches its rule off, as in Kong.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HealthChecks {
+    pub active: ActiveChecks,
+    pub passive: PassiveChecks,
+    /// Percentage of the weight that must be healthy, or the whole upstream counts as unhealthy; 0: any is enough.
+    pub threshold: u8,
+}
+
+/// Requests of our own, at intervals.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ActiveChecks {
+    pub kind: CheckKind,
+    #[serde(serialize_with = "milliseconds")]
+    pub timeout: Duration,
+    pub concurrency: usize,
+    pub http_path: String,
+    pub https_verify_certificate: bool,
+    pub https_sni: Option<String>,
+    pub headers: Vec<(String, Vec<String>)>,
+    /// Zero: healthy targets are not asked.
+    #[serde(serialize_with = "milliseconds")]
+    pub healthy_interval: Duration,
+    /// Zero: unhealthy targets are not asked.
+    #[serde(serialize_with = "milliseconds")]
+    pub unhealthy_interval: Duration,
+    pub counts: HealthCounts,
+}
+
+/// What the requests of clients show.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PassiveChecks {
+    pub kind: CheckKind,
+    pub counts: HealthCounts,
+}
+
+/// How often in a row something must happen before a target changes sides.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HealthCounts {
+    pub healthy_statuses: Vec<u16>,
+    pub successes: u8,
+    pub unhealthy_statuses: Vec<u16>,
+    pub http_failures: u8,
+    pub tcp_failures: u8,
+    pub timeouts: u8,
+}
+
+/// How far a check goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    /// To a connection.
+    Tcp,
+    /// To the status of an answer.
+    Http,
+    Https,
 }
 
 /// As users write them.

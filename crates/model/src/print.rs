@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub fn print_plan(plan: &Plan, catalog: &dyn Catalog) -> String {
     let mut masked = Masked { catalog, routes: HashMap::new() };
     let endpoints = plan.endpoints.iter().map(|endpoint| masked.endpoint(endpoint)).collect();
-    pretty(&Plan { endpoints, consumers: plan.consumers.clone() })
+    pretty(&Plan { endpoints, consumers: plan.consumers.clone(), certificates: plan.certificates.clone() })
 }
 
 /// Entities, as their users wrote them, completed with what they left out.

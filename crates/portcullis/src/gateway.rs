@@ -11,7 +11,7 @@ use portcullis_plugins::env::{Env, EnvSettings};
 use portcullis_plugins::registry::Registry;
 use portcullis_proxy::snapshot::{Change, Changes};
 use portcullis_proxy::telemetry::{AccessLog, CacheNumbers, Metrics};
-use portcullis_proxy::{DataPlane, Loaded, StartError};
+use portcullis_proxy::{DataPlane, Listen, Loaded, StartError};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -73,13 +73,15 @@ impl Gateway {
             ),
         };
         let Plugins { registry, calls } = plugins;
-        let plane = DataPlane::start(settings.proxy.clone(), &settings.proxy_listen, registry.clone(), access_log)
-            .map_err(|error| match error {
+        let listen: Vec<Listen> = settings.proxy_listen.iter().copied().map(Listen::from).collect();
+        let plane = DataPlane::start(settings.proxy.clone(), &listen, registry.clone(), access_log).map_err(
+            |error| match error {
                 StartError::Listen { address, source } => {
                     Failure::Listen { address: address.to_string(), why: plain(&source), setting }
                 }
                 other => Failure::DataPlane(other),
-            })?;
+            },
+        )?;
         let (metrics, cache) = (plane.metrics(), registry.env().cache().clone());
         metrics.register_cache(move || numbers(&cache.stats()));
         // Set once: nobody else has this handle.

@@ -2,7 +2,7 @@
 
 use crate::core::{Core, Shared};
 use crate::listener::{self, Stop};
-use crate::settings::Settings;
+use crate::settings::{Listen, Settings};
 use crate::snapshot::{self, Changes, Snapshot};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::upstream;
@@ -54,18 +54,19 @@ impl DataPlane {
     /// [`DataPlane::load`], no route matches.
     pub fn start(
         settings: Settings,
-        listen: &[SocketAddr],
+        listen: &[Listen],
         build: Arc<dyn Build>,
         access_log: Option<AccessLog>,
     ) -> Result<DataPlane, StartError> {
         let workers = settings.workers.max(1);
         let mut addresses = Vec::with_capacity(listen.len());
-        let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-        for &address in listen {
+        let mut sockets: Vec<Vec<(Listen, TcpListener)>> = (0..workers).map(|_| Vec::new()).collect();
+        for listener in listen {
+            let address = listener.address;
             let bound = listener::bind(address, workers).map_err(|source| StartError::Listen { address, source })?;
             addresses.push(bound.address);
             for (worker, socket) in sockets.iter_mut().zip(bound.sockets) {
-                worker.push(socket);
+                worker.push((*listener, socket));
             }
         }
         let tls = upstream::connect::tls_config().map_err(StartError::Tls)?;
@@ -154,7 +155,7 @@ impl fmt::Debug for DataPlane {
 
 fn spawn_worker(
     number: usize,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(Listen, TcpListener)>,
     shared: Arc<Shared>,
     stopped: watch::Receiver<Stop>,
 ) -> io::Result<JoinHandle<()>> {

@@ -57,6 +57,7 @@ pub async fn decide(
         path: head.path(),
         method: &head.method,
         headers: &head.headers,
+        sni: head.arrival.sni.as_deref(),
     };
     let Some(found) = router.find(&criteria) else {
         return Decision::Fail(Failure::NoRoute);
@@ -66,7 +67,7 @@ pub async fn decide(
     let lane = &snapshot.lanes[found.endpoint];
     // A phase of its own: whatever happens below, nothing forged is left (S-23).
     remove_forged(&mut head.headers, lane);
-    if head.protocol == Protocol::Http && !lane.route.protocols.http {
+    if head.arrival.protocol == Protocol::Http && !lane.route.protocols.http {
         return Decision::Fail(https_required(head, lane));
     }
     let body = match lane.body_limit {
@@ -77,7 +78,7 @@ pub async fn decide(
         },
     };
     for step in &lane.steps {
-        let Some(instance) = candidate(step, cx, head.protocol) else {
+        let Some(instance) = candidate(step, cx, head.arrival.protocol) else {
             continue;
         };
         match run(instance, &see(head, body.as_deref(), snapshot), cx).await {
@@ -88,7 +89,7 @@ pub async fn decide(
             Flow::Wait(_) => return internal(cx),
         }
     }
-    match &lane.origin {
+    match &lane.destination {
         Some(_) => Decision::Forward(found),
         None => Decision::Fail(Failure::NoService),
     }
@@ -101,8 +102,8 @@ fn see<'a>(head: &'a Head, body: Option<&'a [u8]>, snapshot: &'a Snapshot) -> Se
         query: head.uri.query(),
         headers: &head.headers,
         body,
-        protocol: head.protocol,
-        peer: head.peer,
+        protocol: head.arrival.protocol,
+        peer: head.arrival.peer,
         consumers: &snapshot.consumers,
     }
 }

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use portcullis_model::plan::Protocol;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A request's head that is fit to be judged and forwarded.
 #[derive(Debug)]
@@ -18,11 +19,22 @@ pub struct Head {
     pub uri: Uri,
     pub version: Version,
     pub headers: HeaderMap,
-    pub protocol: Protocol,
-    pub peer: IpAddr,
+    pub arrival: Arrival,
     host: Host,
     /// The path in its one form, where that is not the form in which it was sent.
     normal_path: Option<Box<str>>,
+}
+
+/// What is known of a request before it says anything: how it came, and from whom.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    pub protocol: Protocol,
+    pub peer: IpAddr,
+    /// The name that the TLS handshake asked for, in lower case and without a trailing dot; empty when it asked for
+    /// none; `None` on a plain connection.
+    pub sni: Option<Arc<str>>,
+    /// The peer is one whose forwarded headers are believed (S-29).
+    pub trusted: bool,
 }
 
 /// Why a head is answered with an error at once; the connection is closed after it, since where the next request
@@ -44,7 +56,7 @@ pub enum BadHead {
 
 impl Head {
     /// Checks what the engine parsed.
-    pub fn read(parts: Parts, protocol: Protocol, peer: IpAddr) -> Result<Head, BadHead> {
+    pub fn read(parts: Parts, arrival: Arrival) -> Result<Head, BadHead> {
         if parts.method == Method::TRACE || parts.method == Method::CONNECT {
             return Err(BadHead::Method);
         }
@@ -59,8 +71,7 @@ impl Head {
             uri: parts.uri,
             version: parts.version,
             headers: parts.headers,
-            protocol,
-            peer,
+            arrival,
             host,
             normal_path,
         })
@@ -89,7 +100,7 @@ impl Head {
 
     /// The port that the client asked for: its `Host`'s, or the protocol's own.
     pub fn port(&self) -> u16 {
-        self.host.port.unwrap_or(match self.protocol {
+        self.host.port.unwrap_or(match self.arrival.protocol {
             Protocol::Http => 80,
             Protocol::Https => 443,
         })
@@ -204,7 +215,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        Head::read(parts, Protocol::Http, IpAddr::from([127, 0, 0, 1]))
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        Head::read(parts, Arrival { protocol: Protocol::Http, peer, sni: None, trusted: false })
     }
 
     // S-43, S-34: hosts of the origin form.

@@ -50,7 +50,7 @@ pub(crate) fn outgoing(
     client: &Client,
     id: RequestId,
 ) -> Result<Request<Outbound>, Failure> {
-    let origin = lane.origin.as_ref().ok_or(Failure::NoService)?;
+    let destination = lane.destination.as_ref().ok_or(Failure::NoService)?;
     let uri = upstream_uri(&head, found, lane, &edits)?;
     let mut headers = mem::take(&mut head.headers);
     let ending: Names = headers.keys().filter(|name| ends_here(name) || is_ours(name)).cloned().collect();
@@ -60,7 +60,7 @@ pub(crate) fn outgoing(
     // Nothing of what is appended is in the map any more.
     headers.reserve(OURS + edits.headers.len());
     let host = if lane.route.preserve_host { head.host_header() } else { None };
-    headers.insert(HOST, host.unwrap_or(&origin.host_header).clone());
+    headers.insert(HOST, host.unwrap_or(destination.host_header()).clone());
     headers.append(FORWARDED_FOR, addresses);
     forwarded(&head, found, lane, client, &mut headers);
     headers.append(VIA, via(head.version));
@@ -146,7 +146,7 @@ pub(crate) fn apply(headers: &mut HeaderMap, edits: Vec<HeaderEdit>) {
 /// since no peer is trusted in this version.
 fn forwarded(head: &Head, found: Found, lane: &Lane, client: &Client, headers: &mut HeaderMap) {
     headers.append(REAL_IP, client.peer_header.clone());
-    let scheme = match head.protocol {
+    let scheme = match head.arrival.protocol {
         Protocol::Http => "http",
         Protocol::Https => "https",
     };

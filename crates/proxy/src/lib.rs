@@ -29,4 +29,4 @@ mod upstream;
 
 pub use data_plane::{DataPlane, Loaded, StartError};
 pub use head::Head;
-pub use settings::{Limits, Settings};
+pub use settings::{ClientCertificates, Limits, Listen, Settings};

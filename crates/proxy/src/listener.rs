@@ -1,7 +1,9 @@
 //! The listener: the only file that knows how the HTTP engine accepts and serves connections.
 
 use crate::core::Core;
+use crate::head::Arrival;
 use crate::request;
+use crate::settings::Listen;
 use crate::stream::Watch;
 use http::HeaderValue;
 use hyper::server::conn::http1;
@@ -11,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -43,11 +45,10 @@ pub(crate) struct Bound {
 /// What is known of a client before it has said anything. One per connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) peer: IpAddr,
+    pub(crate) arrival: Arrival,
     pub(crate) peer_header: HeaderValue,
     /// The port it came to.
     pub(crate) port_header: HeaderValue,
-    pub(crate) protocol: Protocol,
     pub(crate) watch: Rc<Watch>,
 }
 
@@ -79,10 +80,10 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
 }
 
 /// A worker's life: accepts, ticks, and ends when it is told to and its connections have ended.
-pub(crate) async fn run(core: Rc<Core>, listeners: Vec<TcpListener>, mut stop: watch::Receiver<Stop>) {
+pub(crate) async fn run(core: Rc<Core>, listeners: Vec<(Listen, TcpListener)>, mut stop: watch::Receiver<Stop>) {
     let ticking = tokio::task::spawn_local(tick(core.clone()));
     let accepting: Vec<_> =
-        listeners.into_iter().map(|listener| tokio::task::spawn_local(accept(core.clone(), listener))).collect();
+        listeners.into_iter().map(|(_, listener)| tokio::task::spawn_local(accept(core.clone(), listener))).collect();
     // An error says that the handle is gone.
     let _ = stop.wait_for(|stop| matches!(stop, Stop::Drain(_))).await;
     let limit = match *stop.borrow() {
@@ -152,10 +153,9 @@ async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: Socke
         .auto_date_header(false);
     let peer = peer.ip().to_canonical();
     let client = Rc::new(Client {
-        peer,
+        arrival: Arrival { protocol: Protocol::Http, peer, sni: None, trusted: false },
         peer_header: HeaderValue::try_from(peer.to_string()).unwrap_or_else(|_| HeaderValue::from_static("")),
         port_header: HeaderValue::from(local.port()),
-        protocol: Protocol::Http,
         watch,
     });
     let service = service_fn(|request| {

@@ -26,7 +26,7 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
     // What is needed after the head has moved on. Counts and logs when it is dropped, so from here on nobody is
     // forgotten, not even a client that leaves.
     let mut scope = Scope::open(core, client, &parts);
-    let mut answer = match Head::read(parts, client.protocol, client.peer) {
+    let mut answer = match Head::read(parts, client.arrival.clone()) {
         // Before anything is decided by a head that another server might read otherwise.
         Err(bad) => refuse_head(&bad, &mut upload, &mut scope),
         Ok(mut head) => {
@@ -69,7 +69,7 @@ async fn forward(
     scope: &mut Scope,
 ) -> Result<Response<Answer>, Failure> {
     let lane = &snapshot.lanes[found.endpoint];
-    let (Some(origin), Some(service)) = (&lane.origin, &lane.route.service) else {
+    let (Some(destination), Some(service)) = (&lane.destination, &lane.route.service) else {
         return Err(Failure::NoService);
     };
     let (core, client) = (scope.core.clone(), scope.client.clone());
@@ -77,7 +77,7 @@ async fn forward(
     let edits = mem::take(&mut scope.cx.edits);
     let request = headers::outgoing(head, found, lane, edits, upload, &client, scope.id)?;
     scope.sent = Some(core.clock.read());
-    let mut answer = upstream::send(&core, origin, service, &client.watch, request).await?;
+    let mut answer = upstream::send(&core, destination, service, &client.watch, request).await?;
     let latency = scope.answered_by(answer.body().peer());
     headers::incoming(&mut answer, scope.is_head)?;
     headers::mark_proxied(answer.headers_mut(), version, scope.id, latency);

@@ -173,7 +173,7 @@ impl Drop for Scope {
             log.log(&Entry {
                 time: line.time,
                 request_id: self.id.as_str(),
-                client: self.client.peer,
+                client: self.client.arrival.peer,
                 method: line.method.as_str(),
                 host: line.host.to_str().unwrap_or_default(),
                 path: line.uri.path(),

@@ -1,5 +1,7 @@
 //! What the data plane is told when it starts: workers and limits. Routes come later, by [`crate::DataPlane::load`].
 
+use ipnet::IpNet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Settings of a data plane.
@@ -12,11 +14,49 @@ pub struct Settings {
     /// Let the fixed reserved identity headers of clients (I-151) pass on routes without any plugin, because a
     /// trusted gateway in front sets them (D17). False: they are removed on every route.
     pub unguarded_identity_headers: bool,
+    /// Peers whose `X-Forwarded-*` headers are believed; nobody unless named (S-29).
+    pub trusted_ips: Vec<IpNet>,
+    /// Which TLS clients are asked for a certificate.
+    pub client_certificates: ClientCertificates,
+}
+
+/// A place to listen at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Speaks TLS, with HTTP/2 by ALPN.
+    pub tls: bool,
+    /// Without TLS: HTTP/2 alone, by prior knowledge, beside HTTP/1 (D18).
+    pub http2: bool,
+}
+
+impl From<SocketAddr> for Listen {
+    /// Plain HTTP/1.
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: false, http2: false }
+    }
+}
+
+/// Which TLS clients are asked for a certificate. None is verified against a chain (I-68): what it proves is the
+/// business of whoever compares it with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientCertificates {
+    /// Those whose server name a route that needs one can match.
+    #[default]
+    Auto,
+    Never,
+    Ask,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { workers: 1, limits: Limits::default(), unguarded_identity_headers: false }
+        Self {
+            workers: 1,
+            limits: Limits::default(),
+            unguarded_identity_headers: false,
+            trusted_ips: Vec::new(),
+            client_certificates: ClientCertificates::default(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::core::Shared;
 use crate::router::Router;
 use crate::telemetry::RouteMetrics;
-use crate::upstream::origin::Origin;
+use crate::upstream::destination::Destination;
 pub(crate) use crate::upstream::origin::Origins;
 use portcullis_model::plan::{Candidate, Consumers, Matcher, Plan, PluginConfig, Route, Service};
 use portcullis_model::problem::{Path, Problems, Segment};
@@ -34,7 +34,7 @@ pub struct Lane {
     pub route: Arc<Route>,
     pub steps: Vec<Step>,
     /// Where the route's service is; `None` without a service.
-    pub origin: Option<Arc<Origin>>,
+    pub destination: Option<Destination>,
     /// Whether the fixed reserved names are removed (D17: not where no plugin guards the route and the settings let
     /// them pass).
     pub removes_reserved: bool,
@@ -187,7 +187,7 @@ impl Compiler<'_> {
         owned.dedup();
         let body_limit = steps.iter().flat_map(|step| &step.candidates).filter_map(Options::body_limit).max();
         let lane = Arc::new(Lane {
-            origin: route.service.as_ref().and_then(|service| self.origin(service)),
+            destination: route.service.as_ref().and_then(|service| self.destination(service)),
             removes_reserved: !steps.is_empty() || !self.shared.settings.unguarded_identity_headers,
             metrics: self.shared.metrics.route(route),
             route: route.clone(),
@@ -241,10 +241,10 @@ impl Compiler<'_> {
         instance
     }
 
-    fn origin(&mut self, service: &Service) -> Option<Arc<Origin>> {
+    fn destination(&mut self, service: &Service) -> Option<Destination> {
         let mut origins = self.shared.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        match origins.intern(service) {
-            Ok(origin) => Some(origin),
+        match origins.intern(service.protocol, &service.host, service.port, &service.host, &service.tls) {
+            Ok(origin) => Some(Destination::Host(origin)),
             Err(bad) => {
                 let name = service.name.clone().unwrap_or_else(|| service.id.to_string());
                 self.problems.error(Path::root().key("services").key(name).key("host"), bad.to_string());

@@ -119,6 +119,7 @@ impl Settings {
                     let words = [("remove", false), ("pass", true)];
                     section.word("unguarded_routes", &words).unwrap_or(default.proxy.unguarded_identity_headers)
                 }),
+                ..proxy::Settings::default()
             },
             introspection: section.section("introspection", introspection::read),
             authorization_servers: section

@@ -52,6 +52,8 @@ pub struct Criteria<'a> {
     pub path: &'a str,
     pub method: &'a Method,
     pub headers: &'a HeaderMap,
+    /// As in [`crate::head::Arrival`].
+    pub sni: Option<&'a str>,
 }
 
 /// The answer.

@@ -15,6 +15,8 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         https_redirect_status: 426,
         strip_path: true,
         preserve_host: false,
+        request_buffering: true,
+        response_buffering: true,
         service: None,
         steps: Vec::new(),
     })
@@ -77,7 +79,14 @@ fn asking(text: &str) -> Asking {
 
 impl Asking {
     fn criteria(&self) -> Criteria<'_> {
-        Criteria { host: &self.host, port: self.port, path: &self.path, method: &self.method, headers: &self.headers }
+        Criteria {
+            host: &self.host,
+            port: self.port,
+            path: &self.path,
+            method: &self.method,
+            headers: &self.headers,
+            sni: None,
+        }
     }
 }
 

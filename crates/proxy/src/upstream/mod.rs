@@ -5,6 +5,7 @@
 
 mod body;
 pub(crate) mod connect;
+pub(crate) mod destination;
 mod link;
 pub(crate) mod origin;
 pub(crate) mod pool;

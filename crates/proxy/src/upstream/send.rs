@@ -2,6 +2,7 @@
 
 use super::body::Outbound;
 use super::connect::{NoConnection, connect};
+use super::destination::Destination;
 use super::link::Link;
 use super::origin::Origin;
 use super::relay::Relay;
@@ -17,11 +18,12 @@ use std::rc::Rc;
 /// upstream may have acted on it).
 pub(crate) async fn send(
     core: &Core,
-    origin: &Origin,
+    destination: &Destination,
     service: &Service,
     client: &Rc<Watch>,
     mut request: Request<Outbound>,
 ) -> Result<Response<Relay>, Failure> {
+    let origin = &**destination.pick();
     loop {
         let (mut link, used_before) = match core.pools.take(origin) {
             Some(link) => (link, true),

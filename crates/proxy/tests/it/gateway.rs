@@ -8,7 +8,7 @@ use portcullis_model::problem::{Path, Problems};
 use portcullis_plugins::reason::TABLE;
 use portcullis_plugins::registry::Build;
 use portcullis_plugins::{Context, Flow, Plugin, Reason, Seen, Value};
-use portcullis_proxy::{DataPlane, Limits, Settings};
+use portcullis_proxy::{DataPlane, Limits, Listen, Settings};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,12 +16,17 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Starts a gateway with one worker on a free port.
+/// A free port of loopback, plain.
+pub(crate) fn anywhere() -> Listen {
+    SocketAddr::from(([127, 0, 0, 1], 0)).into()
+}
+
 pub(crate) fn start(plan: Plan) -> (DataPlane, SocketAddr) {
     start_with(Settings { limits: quick(), ..Settings::default() }, plan)
 }
 
 pub(crate) fn start_with(settings: Settings, plan: Plan) -> (DataPlane, SocketAddr) {
-    let gateway = DataPlane::start(settings, &["127.0.0.1:0".parse().unwrap()], fakes(), None).unwrap();
+    let gateway = DataPlane::start(settings, &[anywhere()], fakes(), None).unwrap();
     gateway.load(plan).unwrap();
     let address = gateway.addresses()[0];
     (gateway, address)
@@ -54,6 +59,8 @@ pub(crate) fn route(service: Option<Service>, plugins: &[&str]) -> Route {
         https_redirect_status: 426,
         strip_path: true,
         preserve_host: false,
+        request_buffering: true,
+        response_buffering: true,
         service: service.map(Arc::new),
         steps: plugins.iter().map(|plugin| step(plugin)).collect(),
     }
@@ -66,6 +73,8 @@ pub(crate) fn service(upstream: SocketAddr) -> Service {
         protocol: Protocol::Http,
         host: upstream.ip().to_string(),
         port: upstream.port(),
+        upstream: None,
+        tls: Arc::default(),
         path: None,
         retries: 5,
         connect_timeout: Duration::from_secs(10),

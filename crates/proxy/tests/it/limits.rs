@@ -224,7 +224,7 @@ async fn a_taken_port_is_an_error_that_names_it() {
             Err(Default::default())
         }
     }
-    let error = DataPlane::start(Settings::default(), &[address], Arc::new(Nothing), None).unwrap_err();
+    let error = DataPlane::start(Settings::default(), &[address.into()], Arc::new(Nothing), None).unwrap_err();
     assert!(matches!(error, StartError::Listen { .. }));
     assert_eq!(error.to_string(), format!("cannot listen on {address}"));
     drop(gateway);

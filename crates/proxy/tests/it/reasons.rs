@@ -1,6 +1,6 @@
 //! The one table of reasons, row by row: what a client, the metrics and the log are told.
 
-use crate::gateway::{endpoint, fakes, quick, route};
+use crate::gateway::{anywhere, endpoint, fakes, quick, route};
 use crate::wire::Wire;
 use portcullis_model::plan::Plan;
 use portcullis_plugins::reason::TABLE;
@@ -14,7 +14,7 @@ async fn every_row_is_told_to_everyone() {
     let path = std::env::temp_dir().join(format!("portcullis-reasons-{}.log", std::process::id()));
     let log = AccessLog::to_file(&path).unwrap();
     let settings = Settings { limits: quick(), ..Settings::default() };
-    let gateway = DataPlane::start(settings, &["127.0.0.1:0".parse().unwrap()], fakes(), Some(log)).unwrap();
+    let gateway = DataPlane::start(settings, &[anywhere()], fakes(), Some(log)).unwrap();
     let of_row = |code: &str| endpoint(&format!("/{code}/"), route(None, &[&format!("refuse {code}")]));
     gateway.load(Plan { endpoints: TABLE.iter().map(|row| of_row(row.code)).collect(), ..Plan::default() }).unwrap();
     let mut wire = Wire::connect(gateway.addresses()[0]).await;

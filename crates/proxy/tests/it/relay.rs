@@ -304,8 +304,11 @@ async fn configurations_of_a_consumer() {
     ];
     let mut route = route(None, &["consumer"]);
     route.steps.push(Step { plugin: "limit".into(), candidates });
-    let (_gateway, address) =
-        start(Plan { endpoints: vec![endpoint("/", route)], consumers: Arc::new(Consumers::new([bob])) });
+    let (_gateway, address) = start(Plan {
+        endpoints: vec![endpoint("/", route)],
+        consumers: Arc::new(Consumers::new([bob])),
+        ..Plan::default()
+    });
     let mut wire = Wire::connect(address).await;
     for (query, status) in [("bob", 401), ("alice", 200)] {
         let answer = wire.ask(format!("GET /?{query} HTTP/1.1\r\nHost: a\r\n\r\n")).await;

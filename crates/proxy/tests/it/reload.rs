@@ -68,7 +68,7 @@ async fn before_any_configuration() {
     let upstream = Upstream::echo().await;
     let gateway = DataPlane::start(
         Settings { limits: quick(), ..Settings::default() },
-        &["127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap()],
+        &[crate::gateway::anywhere(), crate::gateway::anywhere()],
         crate::gateway::fakes(),
         None,
     )

@@ -41,6 +41,8 @@ fn route(name: Option<&str>, service_name: Option<&str>) -> Route {
         protocol: Protocol::Http,
         host: "upstream".into(),
         port: 80,
+        upstream: None,
+        tls: Arc::default(),
         path: None,
         retries: 5,
         connect_timeout: Duration::from_secs(60),
@@ -54,6 +56,8 @@ fn route(name: Option<&str>, service_name: Option<&str>) -> Route {
         https_redirect_status: 426,
         strip_path: true,
         preserve_host: false,
+        request_buffering: true,
+        response_buffering: true,
         service: Some(Arc::new(service)),
         steps: Vec::new(),
     }

@@ -11,6 +11,8 @@ fn route(name: Option<&str>) -> Route {
         https_redirect_status: 426,
         strip_path: true,
         preserve_host: false,
+        request_buffering: true,
+        response_buffering: true,
         service: None,
         steps: Vec::new(),
     }
