@@ -16,6 +16,7 @@ pub mod check;
 pub mod entities;
 pub mod formats;
 pub mod lower;
+pub mod moment;
 pub mod plan;
 pub mod print;
 pub mod problem;

@@ -3,6 +3,8 @@
 
 mod order;
 mod steps;
+mod tls;
+mod upstream;
 
 use crate::catalog::Catalog;
 use crate::entities::{self, Entities, Route, host_match};
@@ -12,13 +14,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use steps::Steps;
+use tls::Pems;
 use uuid::Uuid;
 
 /// Makes the plan. Time and memory are linear in the entities: services, plugin configurations and consumers stand
 /// in it once, however many routes they count for.
 pub fn lower(entities: &Entities, catalog: &dyn Catalog) -> Plan {
-    let services: HashMap<Uuid, Option<Arc<plan::Service>>> =
-        entities.services.iter().map(|s| (s.id, s.enabled.then(|| Arc::new(service(s))))).collect();
+    let pems = Pems::new(entities);
+    let upstreams = upstream::all(entities, &pems);
+    let services: HashMap<Uuid, Option<Arc<plan::Service>>> = entities
+        .services
+        .iter()
+        .map(|written| {
+            let lowered = || Arc::new(service(written, &upstreams, pems.of_service(written)));
+            (written.id, written.enabled.then(lowered))
+        })
+        .collect();
     let steps = Steps::new(&entities.plugins, catalog);
     let mut ranked: Vec<(Rank, Endpoint)> = Vec::with_capacity(entities.routes.len());
     for written in &entities.routes {
@@ -37,7 +48,7 @@ pub fn lower(entities: &Entities, catalog: &dyn Catalog) -> Plan {
     Plan {
         endpoints: ranked.into_iter().map(|(_, endpoint)| endpoint).collect(),
         consumers: Arc::new(Consumers::new(entities.consumers.iter().map(consumer))),
-        certificates: Vec::new(),
+        certificates: tls::certificates(entities, &pems),
     }
 }
 
@@ -49,8 +60,8 @@ fn route(route: &Route, service: Option<Arc<plan::Service>>, steps: &Steps) -> p
         https_redirect_status: route.https_redirect_status_code,
         strip_path: route.strip_path,
         preserve_host: route.preserve_host,
-        request_buffering: true,
-        response_buffering: true,
+        request_buffering: route.request_buffering,
+        response_buffering: route.response_buffering,
         service,
         steps: steps.of_route(route.id, route.service.map(|to| to.id)),
     }
@@ -59,13 +70,14 @@ fn route(route: &Route, service: Option<Arc<plan::Service>>, steps: &Steps) -> p
 fn matcher(route: &Route, paths: Vec<PathMatch>) -> Matcher {
     let hosts = route.hosts.iter().flatten();
     let headers = route.headers.iter().flatten();
+    let snis = route.snis.iter().flatten();
     Matcher {
         // What is no host has been refused by the table.
         hosts: hosts.filter_map(|text| host_match(text).ok()).collect(),
         paths,
         methods: route.methods.clone().unwrap_or_default(),
         headers: headers.map(|(name, values)| header(name, values)).collect(),
-        snis: Vec::new(),
+        snis: snis.map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()).collect(),
     }
 }
 
@@ -78,7 +90,11 @@ fn header(name: &str, values: &[String]) -> HeaderMatch {
     HeaderMatch { name: name.to_ascii_lowercase(), values, regex }
 }
 
-fn service(service: &entities::Service) -> plan::Service {
+fn service(
+    service: &entities::Service,
+    upstreams: &HashMap<&str, Arc<plan::Upstream>>,
+    tls: Arc<plan::ServiceTls>,
+) -> plan::Service {
     let bare = service.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     plan::Service {
         id: service.id,
@@ -86,8 +102,8 @@ fn service(service: &entities::Service) -> plan::Service {
         protocol: service.protocol,
         host: bare.unwrap_or(&service.host).to_owned(),
         port: service.port,
-        upstream: None,
-        tls: Arc::default(),
+        upstream: upstreams.get(service.host.as_str()).cloned(),
+        tls,
         path: service.path.clone(),
         retries: service.retries,
         connect_timeout: Duration::from_millis(service.connect_timeout),

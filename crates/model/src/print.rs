@@ -23,6 +23,13 @@ pub fn print_entities(entities: &Entities, catalog: &dyn Catalog) -> String {
     for plugin in &mut entities.plugins {
         plugin.config = mask(&plugin.name, &plugin.config, catalog);
     }
+    for certificate in &mut entities.certificates {
+        for key in [Some(&mut certificate.key), certificate.key_alt.as_mut()].into_iter().flatten() {
+            if !secret::is_reference(key) {
+                *key = secret::MASK.to_owned();
+            }
+        }
+    }
     pretty(&entities)
 }
 

@@ -72,6 +72,7 @@ pub enum Default {
     Number(f64),
     Str(&'static str),
     Strs(&'static [&'static str]),
+    Ints(&'static [i64]),
     EmptyList,
     EmptyMap,
 }
@@ -86,6 +87,7 @@ impl Default {
             Default::Number(n) => json!(n),
             Default::Str(s) => json!(s),
             Default::Strs(list) => json!(list),
+            Default::Ints(list) => json!(list),
             Default::EmptyList => json!([]),
             Default::EmptyMap => json!({}),
         }

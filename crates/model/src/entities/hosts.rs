@@ -2,7 +2,7 @@
 
 use crate::plan::{HostMatch, HostName};
 use serde_json::Value;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Rule for `services.host`: a name or an address without a port.
 pub(super) fn service_host(value: &Value) -> Result<(), String> {
@@ -15,6 +15,51 @@ pub(super) fn service_host(value: &Value) -> Result<(), String> {
         Some(_) => Err("must not have a port".to_owned()),
         None if is_host(host) => Ok(()),
         None => Err(format!("invalid value: {text}")),
+    }
+}
+
+/// Rule for `upstreams.name`: a name that could be a host's, so that a service can have it as its host.
+pub(super) fn upstream_name(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    if text.parse::<IpAddr>().is_ok() || text.starts_with('[') {
+        return Err("Invalid name; no ip addresses allowed".to_owned());
+    }
+    match split_port(text)? {
+        (_, Some(_)) => Err("Invalid name; no port allowed".to_owned()),
+        (host, None) if is_host(host) => Ok(()),
+        _ => Err(format!("Invalid name ('{text}'); must be a valid hostname")),
+    }
+}
+
+/// Rule for `upstreams.host_header`: a host, with or without a port.
+pub(super) fn host_header(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    let (host, _) = split_port(text)?;
+    if is_host(host) { Ok(()) } else { Err(format!("invalid value: {text}")) }
+}
+
+/// Rule for `snis.name`: a server name with at most one wildcard label, or `*` alone.
+pub(super) fn certificate_name(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    if text == "*" {
+        return Ok(());
+    }
+    let matched = host_match(text)?;
+    match matched.name {
+        _ if matched.port.is_some() => Err("must not have a port".to_owned()),
+        HostName::Exact(name) => server_name(&Value::from(name)),
+        HostName::Suffix(_) | HostName::Prefix(_) => Ok(()),
+    }
+}
+
+/// Rule for names that a TLS handshake asks for: never an address (RFC 6066), never a wildcard.
+pub(super) fn server_name(value: &Value) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    match split_port(text)? {
+        (_, Some(_)) => Err("must not have a port".to_owned()),
+        (host, None) if host.parse::<IpAddr>().is_ok() || host.starts_with('[') => Err("must not be an IP".to_owned()),
+        (host, None) if is_host(host) => Ok(()),
+        _ => Err(format!("invalid value: {text}")),
     }
 }
 

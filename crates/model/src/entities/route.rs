@@ -12,9 +12,6 @@ use uuid::Uuid;
 
 pub const TABLE: Table = Table { name: "routes", key: "name", fields: FIELDS, check };
 
-/// Streaming is what happens with either value.
-const BUFFERING: &str = "bodies are always streamed, so this has no effect";
-
 const FIELDS: &[Field] = &[
     ID,
     CREATED_AT,
@@ -45,9 +42,9 @@ const FIELDS: &[Field] = &[
         .example("{x-version: [v1, v2]}")
         .rules(&[Rule::Check(headers)])
         .says("Per header name the values it may have; a single value that begins with `~*` is a regular expression."),
-    Field::set("snis", Element::STRING)
-        .not_built("matching by the TLS server name is not built yet")
-        .says("TLS server names."),
+    Field::set("snis", Element::STRING.rules(&[Rule::Check(hosts::server_name)]))
+        .example("[api.example.com]")
+        .says("TLS server names; of TLS connections alone, a plain request is not asked for one."),
     Field::set("sources", Element::STRING)
         .not_built("cannot set 'sources' when 'protocols' is 'http' or 'https'")
         .says("Of stream routes alone."),
@@ -79,13 +76,11 @@ const FIELDS: &[Field] = &[
     Field::boolean("request_buffering")
         .required()
         .default(Default::Bool(true))
-        .ignored(BUFFERING)
-        .says("Bodies are always streamed."),
+        .says("Whether a request's body is read before the service is asked, rather than passed on as it comes."),
     Field::boolean("response_buffering")
         .required()
         .default(Default::Bool(true))
-        .ignored(BUFFERING)
-        .says("Bodies are always streamed."),
+        .says("Whether an answer's body is read before the client is told, rather than passed on as it comes."),
     TAGS,
     Field::foreign("service", "services").says("Where requests go; without one they are answered with 503."),
 ];
@@ -102,10 +97,13 @@ pub struct Route {
     pub hosts: Option<Vec<String>>,
     pub paths: Option<Vec<String>>,
     pub headers: Option<BTreeMap<String, Vec<String>>>,
+    pub snis: Option<Vec<String>>,
     pub https_redirect_status_code: u16,
     pub regex_priority: i64,
     pub strip_path: bool,
     pub preserve_host: bool,
+    pub request_buffering: bool,
+    pub response_buffering: bool,
     pub service: Option<Reference>,
     pub tags: Option<Vec<String>>,
     /// Its place among the routes of a file: of two without `created_at`, the earlier counts as older. 0 where an
@@ -115,9 +113,13 @@ pub struct Route {
 }
 
 fn check(route: &Map<String, Value>, path: &Path, problems: &mut Problems) {
-    if ["methods", "hosts", "headers", "paths"].iter().all(|field| is_empty(route.get(*field))) {
-        let protocols = route.get("protocols").and_then(Value::as_array);
-        let https = protocols.is_some_and(|list| list.iter().any(|protocol| protocol == "https"));
+    let protocols = route.get("protocols").and_then(Value::as_array);
+    let https = protocols.is_some_and(|list| list.iter().any(|protocol| protocol == "https"));
+    let has_snis = !is_empty(route.get("snis"));
+    if has_snis && !https {
+        let message = "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'";
+        problems.error_hint(path.key("snis"), message, "add https to the route's protocols, or leave snis out");
+    } else if !has_snis && ["methods", "hosts", "headers", "paths"].iter().all(|field| is_empty(route.get(*field))) {
         let message = if https {
             "must set one of 'methods', 'hosts', 'headers', 'paths', 'snis' when 'protocols' is 'https'"
         } else {

@@ -1,7 +1,8 @@
 //! Services: where requests go.
 
 use super::names::{CREATED_AT, ID, NAME_RULES, TAGS, UPDATED_AT};
-use super::{Table, hosts, nothing_more, paths};
+use super::{Reference, Table, hosts, is_empty, paths};
+use crate::check::MUST_BE_NULL;
 use crate::plan::Protocol;
 use crate::problem::{Path, Problems, Segment};
 use crate::schema::{Default, Element, Field, Rule};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub const TABLE: Table = Table { name: "services", key: "name", fields: FIELDS, check: nothing_more };
+pub const TABLE: Table = Table { name: "services", key: "name", fields: FIELDS, check };
 
 /// Milliseconds, up to what fits Kong's integers.
 const TIMEOUT: &[Rule] = &[Rule::Between(1.0, 2_147_483_646.0)];
@@ -39,7 +40,8 @@ const FIELDS: &[Field] = &[
         .says("Name or address, without a port."),
     Field::integer("port")
         .required()
-        .rules(&[Rule::Between(0.0, 65_535.0)])
+        // Kong has 0 too, to which nothing can connect.
+        .rules(&[Rule::Between(1.0, 65_535.0)])
         .default(Default::Int(80))
         .says("Port; 80 also for `https`, unless the service is written as `url`."),
     Field::string("path")
@@ -60,18 +62,16 @@ const FIELDS: &[Field] = &[
         .says("Milliseconds between two successful reads."),
     TAGS,
     Field::foreign("client_certificate", "certificates")
-        .not_built("client certificates for services are not built yet")
-        .says("Certificate shown to the service."),
-    Field::boolean("tls_verify")
-        .not_built("verification of a service's certificate cannot be set per service yet")
-        .says("Whether the service's certificate is verified."),
+        .says("Certificate shown to the service when it asks; only with `https`, as the three below."),
+    Field::boolean("tls_verify").says(
+        "Whether the service's certificate is verified. It is where nothing is said, other than in Kong, whose default depends on a setting of the gateway that is off.",
+    ),
     Field::integer("tls_verify_depth")
         .rules(&[Rule::Between(0.0, 64.0)])
-        .not_built("the depth of a service's certificate chain cannot be set yet")
-        .says("Longest chain of certificates that is accepted."),
-    Field::array("ca_certificates", Element::STRING)
-        .not_built("own CA certificates for services are not built yet")
-        .says("CAs that the service's certificate may come from."),
+        .says("How many certificates may stand between the service's and a trusted one; without it the limit of the TLS library."),
+    Field::array("ca_certificates", Element::STRING.rules(&[Rule::Check(super::names::uuid)]))
+        .example("[12d1d38f-9a48-4c83-8f3e-43f4fbb5f6c6]")
+        .says("Ids of the `ca_certificates` that are trusted instead of the bundled ones."),
     Field::boolean("enabled").default(Default::Bool(true)).says("The routes of a disabled service do not match."),
     Field::set("tls_sans", Element::STRING).ignored("tls_sans has no effect").says("Known, without effect."),
 ];
@@ -92,8 +92,28 @@ pub struct Service {
     pub connect_timeout: u64,
     pub write_timeout: u64,
     pub read_timeout: u64,
+    pub client_certificate: Option<Reference>,
+    pub tls_verify: Option<bool>,
+    pub tls_verify_depth: Option<u8>,
+    pub ca_certificates: Option<Vec<Uuid>>,
     pub enabled: bool,
     pub tags: Option<Vec<String>>,
+}
+
+/// What is said about TLS is said of a service that speaks it.
+fn check(service: &Map<String, Value>, path: &Path, problems: &mut Problems) {
+    if service.get("protocol").is_some_and(|protocol| protocol == "https") {
+        return;
+    }
+    for field in ["client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates"] {
+        if !is_empty(service.get(field)) {
+            problems.error_hint(
+                path.key(field),
+                MUST_BE_NULL,
+                "only with protocol: https; write that, or leave it out",
+            );
+        }
+    }
 }
 
 /// Replaces the write-only `url` by the fields it stands for; it overrides those that are written beside it. Says

@@ -1,7 +1,6 @@
 //! Kong's declarative format, version 3.0: YAML or JSON text into entities.
 //!
-//! Services, routes, consumers and plugins stand in lists at the top or nested in each other, and refer to each
-//! other by id or by name. Everything that is wrong is reported at once, each with its line and column; a file with
+//! Entities stand in lists at the top or nested in each other, and refer to each other by id or by name. Everything that is wrong is reported at once, each with its line and column; a file with
 //! a single error gives no entities at all.
 
 mod ids;
@@ -11,7 +10,7 @@ mod walk;
 
 use crate::catalog::Catalog;
 use crate::check::{MUST_BE_NULL, REQUIRED, complete, hint_for_unknown};
-use crate::entities::{Consumer, Entities, Plugin, Route, Service, Table, consumer, plugin, route, service};
+use crate::entities::{Entities, Plugin, Route, Service, ca_certificate, service, target, upstream};
 use crate::plan::Protocols;
 use crate::problem::{Path, Place, Problems};
 use crate::schema;
@@ -83,39 +82,57 @@ impl Reader<'_> {
         header(root, &mut self.problems);
         let document = Document::walk(root, &mut self.problems);
         // In this order, since references go only to what comes before.
-        let services = document.services.iter().filter_map(|written| self.service(written)).collect();
-        let routes: Vec<_> =
-            document.routes.iter().enumerate().filter_map(|(i, written)| self.route(written, i)).collect();
-        let consumers = document.consumers.iter().filter_map(|written| self.consumer(written)).collect();
-        let plugins = self.plugins(&document.plugins, &routes);
-        Entities { services, routes, consumers, plugins }
+        let ca_certificates = self.list(&document, Kind::CaCertificates);
+        let certificates = self.list(&document, Kind::Certificates);
+        let snis = self.list(&document, Kind::Snis);
+        let upstreams = self.list(&document, Kind::Upstreams);
+        let targets = self.list(&document, Kind::Targets);
+        let services = document.of(Kind::Services).iter().filter_map(|written| self.service(written)).collect();
+        let mut routes: Vec<Route> = self.list(&document, Kind::Routes);
+        // Those that are wrong leave no gap that anybody could see: the file is refused as a whole.
+        routes.iter_mut().enumerate().for_each(|(i, route)| route.ordinal = i);
+        let consumers = self.list(&document, Kind::Consumers);
+        let plugins = self.plugins(document.of(Kind::Plugins), &routes);
+        Entities { ca_certificates, certificates, snis, upstreams, targets, services, routes, consumers, plugins }
+    }
+
+    fn list<T: DeserializeOwned>(&mut self, document: &Document<'_>, kind: Kind) -> Vec<T> {
+        document.of(kind).iter().filter_map(|written| self.entity(kind, written)).collect()
+    }
+
+    fn entity<T: DeserializeOwned>(&mut self, kind: Kind, written: &Written<'_>) -> Option<T> {
+        let mut fields = fields_of(kind, written);
+        let since = self.problems.0.len();
+        match kind {
+            Kind::CaCertificates => {
+                if let Err(message) = ca_certificate::add_digest(&mut fields) {
+                    self.problems.error_hint(written.path.key("cert_digest"), message, "leave it out");
+                }
+            }
+            Kind::Upstreams => upstream::settle_algorithm(&mut fields),
+            Kind::Targets => target::append_port(&mut fields),
+            _ => {}
+        }
+        self.identify(kind, &mut fields, written);
+        let mut completed = self.complete(kind, fields, written, since)?;
+        if matches!(kind, Kind::CaCertificates | Kind::Certificates) {
+            completed.insert("origin".to_owned(), written.path.to_string().into());
+        }
+        self.typed(completed, written)
     }
 
     fn service(&mut self, written: &Written<'_>) -> Option<Service> {
         let mut fields = fields_of(Kind::Services, written);
         let since = self.problems.0.len();
         let had_url = service::expand_url(&mut fields, &written.path, &mut self.problems);
-        self.identify(Kind::Services, &service::TABLE, &mut fields, written);
-        let completed = self.complete(&service::TABLE, fields, written, since);
+        self.identify(Kind::Services, &mut fields, written);
+        let completed = self.complete(Kind::Services, fields, written, since);
         if had_url {
             service::blame_url(&written.path, &mut self.problems, since);
         }
-        self.typed(completed?, written)
-    }
-
-    fn route(&mut self, written: &Written<'_>, ordinal: usize) -> Option<Route> {
-        let mut fields = fields_of(Kind::Routes, written);
-        let since = self.problems.0.len();
-        self.identify(Kind::Routes, &route::TABLE, &mut fields, written);
-        let completed = self.complete(&route::TABLE, fields, written, since)?;
-        self.typed(completed, written).map(|route| Route { ordinal, ..route })
-    }
-
-    fn consumer(&mut self, written: &Written<'_>) -> Option<Consumer> {
-        let mut fields = fields_of(Kind::Consumers, written);
-        let since = self.problems.0.len();
-        self.identify(Kind::Consumers, &consumer::TABLE, &mut fields, written);
-        let completed = self.complete(&consumer::TABLE, fields, written, since)?;
+        let completed = completed?;
+        let ids = completed.get("ca_certificates").unwrap_or(&Value::Null);
+        self.indexes.resolve_ids(Kind::CaCertificates, "ca_certificates", ids, &written.path, &mut self.problems);
         self.typed(completed, written)
     }
 
@@ -134,9 +151,9 @@ impl Reader<'_> {
         let mut fields = fields_of(Kind::Plugins, written);
         let since = self.problems.0.len();
         let config = fields.shift_remove("config").unwrap_or_default();
-        let references = self.identify(Kind::Plugins, &plugin::TABLE, &mut fields, written);
+        let references = self.identify(Kind::Plugins, &mut fields, written);
         let config = self.config(&fields, &config, &references, &written.path);
-        let mut completed = self.complete(&plugin::TABLE, fields, written, since)?;
+        let mut completed = self.complete(Kind::Plugins, fields, written, since)?;
         completed.insert("config".to_owned(), config);
         completed.insert("origin".to_owned(), written.path.to_string().into());
         let plugin: Plugin = self.typed(completed, written)?;
@@ -194,21 +211,25 @@ impl Reader<'_> {
     fn identify(
         &mut self,
         kind: Kind,
-        table: &Table,
         fields: &mut Map<String, Value>,
         written: &Written<'_>,
     ) -> HashMap<&'static str, Uuid> {
         let mut references = HashMap::new();
-        for field in table.fields {
+        for field in kind.table().fields {
             let schema::Kind::Foreign(entities) = field.kind else { continue };
             let Some(to) = Kind::of_name(entities) else { continue };
             let given = fields.shift_remove(field.name).unwrap_or_default();
-            if let Some(id) = self.indexes.resolve(to, &given, written, &mut self.problems) {
-                fields.insert(field.name.to_owned(), serde_json::json!({ "id": id }));
-                references.insert(field.name, id);
+            match self.indexes.resolve(to, field.name, &given, written, &mut self.problems) {
+                Some(id) => {
+                    fields.insert(field.name.to_owned(), serde_json::json!({ "id": id }));
+                    references.insert(field.name, id);
+                }
+                // What leads nowhere has been reported, and is not missing besides.
+                None if !given.is_null() => drop(fields.insert(field.name.to_owned(), serde_json::json!({}))),
+                None => {}
             }
         }
-        let id = self.indexes.add(kind, table, fields, &references, written, &mut self.problems);
+        let id = self.indexes.add(kind, fields, &references, written, &mut self.problems);
         if fields.get("id").is_none_or(Value::is_null) {
             fields.insert("id".to_owned(), id.to_string().into());
         }
@@ -217,11 +238,12 @@ impl Reader<'_> {
 
     fn complete(
         &mut self,
-        table: &Table,
+        kind: Kind,
         fields: Map<String, Value>,
         written: &Written<'_>,
         since: usize,
     ) -> Option<Map<String, Value>> {
+        let table = kind.table();
         let completed = complete(table.fields, &Value::Object(fields), &written.path, &mut self.problems);
         if self.errors_since(since) {
             return None;

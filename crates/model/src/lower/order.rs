@@ -30,7 +30,8 @@ impl Rank {
         let hosts = route.hosts.as_deref().unwrap_or_default();
         let header_names = route.headers.as_ref().map_or(0, BTreeMap::len);
         let methods = route.methods.as_deref().unwrap_or_default();
-        let set = [!hosts.is_empty(), header_names > 0, !methods.is_empty(), !paths.is_empty()];
+        let has_snis = route.snis.as_ref().is_some_and(|snis| !snis.is_empty());
+        let set = [!hosts.is_empty(), header_names > 0, !methods.is_empty(), !paths.is_empty(), has_snis];
         let (regex_path, prefix_length) = match paths.first() {
             Some(PathMatch::Regex(_)) => (true, 0),
             Some(PathMatch::Prefix(prefix)) => (false, prefix.len()),

@@ -1,12 +1,19 @@
 //! From a nested document to flat lists of entities, each with its path and the parents it is nested in.
 
 use crate::check::{UNKNOWN_FIELD, hint_for_unknown};
+use crate::entities::{Table, ca_certificate, certificate, consumer, plugin, route, service, sni, target, upstream};
 use crate::problem::{Path, Problems};
 use crate::yaml::{Content, Member, Node};
+use std::collections::HashMap;
 
 /// Kinds that this build has, in the order in which they refer to each other: only to earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
+    CaCertificates,
+    Certificates,
+    Snis,
+    Upstreams,
+    Targets,
     Services,
     Routes,
     Consumers,
@@ -24,19 +31,12 @@ pub(super) struct Written<'n> {
 
 /// All entities of a document, each list in the order of the text.
 #[derive(Debug, Default)]
-pub(super) struct Document<'n> {
-    pub(super) services: Vec<Written<'n>>,
-    pub(super) routes: Vec<Written<'n>>,
-    pub(super) consumers: Vec<Written<'n>>,
-    pub(super) plugins: Vec<Written<'n>>,
-}
+pub(super) struct Document<'n>(HashMap<Kind, Vec<Written<'n>>>);
 
 /// Lists of the format that this build has no use for yet. An empty one asks for nothing.
 const NOT_BUILT: &[&str] = &[
     "acls",
     "basicauth_credentials",
-    "ca_certificates",
-    "certificates",
     "consumer_groups",
     "filter_chains",
     "hmacauth_secrets",
@@ -46,9 +46,6 @@ const NOT_BUILT: &[&str] = &[
     "keys",
     "oauth2_credentials",
     "oauth2_tokens",
-    "snis",
-    "targets",
-    "upstreams",
     "vaults",
 ];
 
@@ -69,36 +66,47 @@ fn is_remark(key: &str) -> bool {
 }
 
 impl Kind {
-    const ALL: [Kind; 4] = [Kind::Services, Kind::Routes, Kind::Consumers, Kind::Plugins];
+    const ALL: [Kind; 9] = [
+        Kind::CaCertificates,
+        Kind::Certificates,
+        Kind::Snis,
+        Kind::Upstreams,
+        Kind::Targets,
+        Kind::Services,
+        Kind::Routes,
+        Kind::Consumers,
+        Kind::Plugins,
+    ];
 
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Kind::Services => "services",
-            Kind::Routes => "routes",
-            Kind::Consumers => "consumers",
-            Kind::Plugins => "plugins",
-        }
+        self.table().name
     }
 
     pub(super) fn of_name(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Field of a child that refers to a parent of this kind.
-    pub(super) fn singular(self) -> &'static str {
+    pub(super) fn table(self) -> &'static Table {
         match self {
-            Kind::Services => "service",
-            Kind::Routes => "route",
-            Kind::Consumers => "consumer",
-            Kind::Plugins => "plugin",
+            Kind::CaCertificates => &ca_certificate::TABLE,
+            Kind::Certificates => &certificate::TABLE,
+            Kind::Snis => &sni::TABLE,
+            Kind::Upstreams => &upstream::TABLE,
+            Kind::Targets => &target::TABLE,
+            Kind::Services => &service::TABLE,
+            Kind::Routes => &route::TABLE,
+            Kind::Consumers => &consumer::TABLE,
+            Kind::Plugins => &plugin::TABLE,
         }
     }
 
     fn may_hold(self, child: Kind) -> bool {
         match self {
+            Kind::Certificates => child == Kind::Snis,
+            Kind::Upstreams => child == Kind::Targets,
             Kind::Services => matches!(child, Kind::Routes | Kind::Plugins),
             Kind::Routes | Kind::Consumers => child == Kind::Plugins,
-            Kind::Plugins => false,
+            Kind::CaCertificates | Kind::Snis | Kind::Targets | Kind::Plugins => false,
         }
     }
 }
@@ -146,7 +154,7 @@ impl<'n> Document<'n> {
         if !matches!(node.value, Content::Map(_)) {
             return problems.error_hint(path, "expected a record", "write a map of its fields");
         }
-        let list = self.of(kind);
+        let list = self.0.entry(kind).or_default();
         let index = list.len();
         list.push(Written { path: path.clone(), node, parent });
         for member in node.members() {
@@ -158,13 +166,8 @@ impl<'n> Document<'n> {
         }
     }
 
-    fn of(&mut self, kind: Kind) -> &mut Vec<Written<'n>> {
-        match kind {
-            Kind::Services => &mut self.services,
-            Kind::Routes => &mut self.routes,
-            Kind::Consumers => &mut self.consumers,
-            Kind::Plugins => &mut self.plugins,
-        }
+    pub(super) fn of(&self, kind: Kind) -> &[Written<'n>] {
+        self.0.get(&kind).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
