@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         Recipe::Test { all, ring } => rings::run(all || std::env::var_os("CI").is_some_and(|ci| ci == "true"), &ring),
         Recipe::Tidy => tidy::run(),
         Recipe::Contract => contract::run(),
-        Recipe::Features => features::run(),
+        Recipe::Features => features::run(features::Package::Built),
         Recipe::Fuzz(options) => fuzz::run(&options),
         Recipe::Gen { check } => generated::run(check),
         Recipe::Bench { what } => bench::run(&what),

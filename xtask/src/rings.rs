@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::program::{command, root, run as run_program};
-use crate::{Failure, generated, install, tidy};
+use crate::{Failure, features, generated, install, tidy};
 
 /// Tests of this module name run in a ring of their own, since they need node packages.
 const OIDC_PROVIDER: &str = "oidc_provider";
@@ -35,6 +35,7 @@ const RINGS: &[Ring] = &[
     Ring { name: "tidy", run: rules, optional: false },
     Ring { name: "lints", run: lints, optional: false },
     Ring { name: "docs", run: docs, optional: false },
+    Ring { name: "features", run: library_features, optional: false },
     Ring { name: "generated", run: generated_pages, optional: false },
     Ring { name: "unit", run: unit, optional: false },
     Ring { name: "doc examples", run: doc_examples, optional: false },
@@ -98,6 +99,10 @@ fn lints() -> Outcome {
 fn docs() -> Outcome {
     let mut doc = command("cargo", &["doc", "--workspace", "--no-deps", "--document-private-items"]);
     one(run_program(doc.env("RUSTDOCFLAGS", "-D warnings")))
+}
+
+fn library_features() -> Outcome {
+    one(features::run(features::Package::Made))
 }
 
 fn generated_pages() -> Outcome {
