@@ -91,9 +91,11 @@ fn registry(runtime: &tokio::runtime::Handle) -> Registry {
     Registry::new(Arc::new(Env::new(settings)))
 }
 
-/// The checkout this program was built from.
+/// The checkout that `cargo run` was called in. What was compiled in counts only when this is run by hand, since one
+/// build directory may serve two checkouts.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).join("../..")
 }
 
 fn read(path: &str) -> Result<String, Failure> {
