@@ -1,4 +1,4 @@
-//! A declarative file: read or refused with a problem that has a place in it; never a panic, never both.
+//! A declarative file: read, and then it makes a plan, or refused with a problem; never a panic, never both.
 #![no_main]
 
 use std::collections::HashMap;
@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use libfuzzer_sys::fuzz_target;
 use portcullis_introspection::CacheConfig;
 use portcullis_model::formats::declarative;
+use portcullis_model::lower::lower;
 use portcullis_plugins::Env;
 use portcullis_plugins::env::EnvSettings;
 use portcullis_plugins::registry::Registry;
@@ -16,6 +17,9 @@ fuzz_target!(|text: &str| {
     static REGISTRY: LazyLock<Registry> = LazyLock::new(registry);
     let loaded = declarative::read(text, &*REGISTRY);
     assert_eq!(loaded.entities.is_none(), loaded.problems.has_errors(), "read and refused at once");
+    if let Some(entities) = &loaded.entities {
+        lower(entities, &*REGISTRY);
+    }
 });
 
 /// The plugins of a gateway. Reading a file makes no call, so their runtime is never driven.
