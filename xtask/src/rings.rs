@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::program::{command, root, run as run_program};
-use crate::{Failure, features, generated, install, tidy};
+use crate::{Failure, bench, features, generated, install, tidy};
 
 /// Tests of this module name run in a ring of their own, since they need node packages.
 const OIDC_PROVIDER: &str = "oidc_provider";
@@ -26,7 +26,7 @@ enum Outcome {
 struct Ring {
     name: &'static str,
     run: fn() -> Outcome,
-    /// A ring whose server may not be obtainable: skipping it is never an error.
+    /// A ring whose server or tool may not be obtainable: skipping it is never an error.
     optional: bool,
 }
 
@@ -41,6 +41,7 @@ const RINGS: &[Ring] = &[
     Ring { name: "doc examples", run: doc_examples, optional: false },
     Ring { name: "integration and end to end", run: integration, optional: false },
     Ring { name: "oidc-provider", run: oidc_provider, optional: false },
+    Ring { name: "instructions", run: instructions, optional: true },
 ];
 
 /// Runs every ring, or those that are named, on after a failure too. With `all`, a ring that had to be skipped is an
@@ -129,6 +130,13 @@ fn oidc_provider() -> Outcome {
             let folder = folder.display().to_string();
             Outcome::Ran(cargo_test(&["--test", "*"], &[OIDC_PROVIDER], &[("PORTCULLIS_OIDC_PROVIDER", &folder)]))
         }
+        Err(failure) => Outcome::Skipped(failure.to_string()),
+    }
+}
+
+fn instructions() -> Outcome {
+    match bench::parts::check() {
+        Ok(done) => one(done),
         Err(failure) => Outcome::Skipped(failure.to_string()),
     }
 }

@@ -11,6 +11,7 @@ mod instructions;
 mod load;
 mod memory;
 mod million;
+pub(crate) mod parts;
 mod process;
 mod scratch;
 mod server;
@@ -37,7 +38,9 @@ pub(crate) enum Bench {
     Million(million::Options),
     /// User instructions of a request with a cached token, beside the committed baseline
     Instructions(instructions::Options),
-    /// All of them but `instructions`, one after the other
+    /// User instructions of the parts of such a request, beside their committed baseline
+    Parts(parts::Options),
+    /// All of them but `instructions` and `parts`, one after the other
     All(ground::Options),
 }
 
@@ -50,6 +53,7 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
         Bench::Bulkhead(options) => bulkhead::run(options),
         Bench::Million(options) => million::run(options),
         Bench::Instructions(options) => instructions::run(options),
+        Bench::Parts(options) => parts::run(options),
         Bench::All(ground) => {
             hot::run(&hot::Options::of(ground))?;
             spread::run(ground)?;
