@@ -20,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
 use http_body::Body;
 use portcullis_model::plan::Protocol;
 use portcullis_plugins::context::{Edits, HeaderEdit};
+use portcullis_plugins::fold;
 use smallvec::SmallVec;
 use std::mem;
 use std::time::{Duration, SystemTime};
@@ -53,7 +54,8 @@ pub(crate) fn outgoing(
     let destination = lane.destination.as_ref().ok_or(Failure::NoService)?;
     let uri = upstream_uri(&head, found, lane, &edits)?;
     let mut headers = mem::take(&mut head.headers);
-    let ending: Names = headers.keys().filter(|name| ends_here(name) || is_ours(name)).cloned().collect();
+    let ending: Names =
+        headers.keys().filter(|name| ends_here(name) || is_ours(name) || is_lookalike(name)).cloned().collect();
     let addresses = addresses(&headers, &ending, &client.peer_header);
     let trailers = wants_trailers(&headers, &ending);
     take_out(&mut headers, ending);
@@ -240,6 +242,30 @@ fn is_ours(name: &HeaderName) -> bool {
                 | "real-ip"
                 | "kong-request-id"
         )
+}
+
+/// Other spellings of what tells a message's end or comes from this hop: `content_length`, `x.forwarded.for`. A server
+/// that folds names, as CGI and its heirs do, would take one for the other.
+fn is_lookalike(name: &HeaderName) -> bool {
+    const LENGTHS: [&str; 2] = ["content-length", "transfer-encoding"];
+    const OURS: [&str; 8] = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-path",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "x-kong-request-id",
+    ];
+    let name = name.as_str();
+    let originals = match (name.len(), name.as_bytes().first()) {
+        (14 | 17, Some(b'c' | b't')) => &LENGTHS[..],
+        (9 | 15..=18, Some(b'x')) => &OURS[..],
+        // Nearly all names of a request.
+        _ => return false,
+    };
+    originals.iter().any(|original| *original != name && fold::folds_to(name, original))
 }
 
 /// Removes `names`, and what `Connection` lists.

@@ -21,6 +21,7 @@
 
 mod auth_server;
 mod client;
+pub mod corpus;
 mod gateway;
 mod process;
 mod reply;

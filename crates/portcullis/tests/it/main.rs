@@ -11,6 +11,7 @@ mod certificates;
 mod challenges;
 mod command_line;
 mod consumers;
+mod corpus;
 mod crowds;
 mod demo;
 mod disclosure;
