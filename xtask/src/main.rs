@@ -1,9 +1,10 @@
-//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `features`, `fuzz`, `bench`. CI
-//! calls the same ones.
+//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `features`, `fuzz`, `corpus`,
+//! `bench`. CI calls the same ones.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
 mod contract;
+mod corpus;
 mod features;
 mod fuzz;
 mod generated;
@@ -51,6 +52,8 @@ enum Recipe {
     Features,
     /// Runs fuzz targets, all of them with `--smoke`. Needs the nightly compiler.
     Fuzz(fuzz::Options),
+    /// The framing corpus through nginx, haproxy and the gateway, as a table in bench/results.
+    Corpus,
     /// Measurements.
     Bench {
         #[command(subcommand)]
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Recipe::Contract => contract::run(),
         Recipe::Features => features::run(features::Package::Built),
         Recipe::Fuzz(options) => fuzz::run(&options),
+        Recipe::Corpus => corpus::run(),
         Recipe::Gen { check } => generated::run(check),
         Recipe::Bench { what } => bench::run(&what),
     };

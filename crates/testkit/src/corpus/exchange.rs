@@ -68,10 +68,21 @@ fn statuses(mut answers: &[u8], mut bodiless: bool) -> Vec<u16> {
     statuses
 }
 
+impl Outcome {
+    /// Whether the upstream got a whole request of the case.
+    pub fn is_forwarded(&self) -> bool {
+        self.forwarded() > 0
+    }
+
+    fn forwarded(&self) -> usize {
+        self.seen.iter().filter(|seen| seen.complete && seen.line != "GET /canary").count()
+    }
+}
+
 /// In few words, for a table: `refused 400`, `forwarded`, `cut 400`.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = self.seen.iter().filter(|seen| seen.complete && seen.line != "GET /canary").count();
+        let whole = self.forwarded();
         let canary = self.seen.iter().any(|seen| seen.complete && seen.line == "GET /canary");
         let half = self.seen.iter().any(|seen| !seen.complete);
         let errors: Vec<String> = self.statuses.iter().filter(|s| **s >= 300).map(u16::to_string).collect();

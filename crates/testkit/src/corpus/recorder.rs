@@ -182,11 +182,15 @@ impl Connection {
             if size > 0 {
                 self.body(size)?;
             }
-            let end = self.line()?;
-            if !end.is_empty() {
-                let what = if size == 0 { "the trailer" } else { "behind a chunk" };
-                self.note(|seen| seen.faults.push(format!("{what} {end:?}")));
+            let mut end = self.line()?;
+            if size > 0 && !end.is_empty() {
+                self.note(|seen| seen.faults.push(format!("{end:?} behind a chunk")));
                 return None;
+            }
+            // Nobody has asked for trailers, and a server may take them for fields of the head.
+            while size == 0 && !end.is_empty() {
+                self.note(|seen| seen.faults.push(format!("the trailer {end:?}")));
+                end = self.line()?;
             }
             if size == 0 {
                 return Some(());
