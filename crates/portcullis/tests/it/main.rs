@@ -25,6 +25,7 @@ mod misbehaving;
 mod oidc_provider;
 mod options;
 mod outage;
+mod paths;
 mod reasons;
 mod reload;
 mod requests;
