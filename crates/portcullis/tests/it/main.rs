@@ -19,6 +19,7 @@ mod errors;
 mod fields;
 mod flights;
 mod identity;
+mod limits;
 mod matrix;
 mod memory;
 mod misbehaving;
