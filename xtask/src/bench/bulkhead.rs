@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::bench::clients::{self, Burst};
-use crate::bench::contestant::{self, ANSWER, Setup};
+use crate::bench::contestant::{self, ANSWER};
 use crate::bench::figures::{Report, ratios, side};
+use crate::bench::gateway::{self, Setup};
 use crate::bench::ground::{Ground, Options};
 use crate::bench::load::{self, Load, Tokens};
 use crate::bench::server::{HANGING, Server};
@@ -24,7 +25,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let upstream = contestant::upstream(&scratch)?;
     let server = Server::start(ANSWER)?;
     let setup = Setup { settings: SETTINGS, ..Setup::new(upstream.addr, server.addr) };
-    let ours = contestant::portcullis(&scratch, &binary, &setup)?;
+    let ours = gateway::portcullis(&scratch, &binary, &setup)?;
     load::round(&ours, 1, CACHED, &scratch)?;
 
     let (mut quiet, mut disturbed) = (Vec::new(), Vec::new());

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::Failure;
-use crate::bench::contestant::{self, ANSWER, Setup};
+use crate::bench::contestant::{self, ANSWER};
 use crate::bench::figures::{Report, ratios, side};
+use crate::bench::gateway::{self, Setup};
 use crate::bench::ground::{Ground, Options};
 use crate::bench::load::{self, Load, Tokens};
 use crate::bench::server::Server;
@@ -15,7 +16,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let Ground { scratch, binary, keep } = Ground::prepare(options.binary.as_ref())?;
     let upstream = contestant::upstream(&scratch)?;
     let server = Server::start(ANSWER)?;
-    let ours = contestant::portcullis(&scratch, &binary, &Setup::new(upstream.addr, server.addr))?;
+    let ours = gateway::portcullis(&scratch, &binary, &Setup::new(upstream.addr, server.addr))?;
     let nginx = contestant::plain_nginx(&scratch, upstream.addr, false)?;
 
     // Connections are made once, with the first load.

@@ -1,15 +1,15 @@
-//! The proxies that are measured, and the upstream behind them.
+//! The proxies that ours is measured beside, and the upstream behind them. Ours stands in `gateway.rs`.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::Failure;
 use crate::bench::process::Process;
 use crate::bench::scratch::Scratch;
 
 /// The proxies' core. Load and upstream share the other one.
-const PROXY_CORE: usize = 0;
-pub(super) const LOAD_CORE: usize = 1;
+pub(super) const PROXY_CORE: &str = "0";
+pub(super) const LOAD_CORE: &str = "1";
 
 /// A proxy that runs.
 pub(super) struct Contestant {
@@ -22,12 +22,11 @@ pub(super) const ANSWER: &str = r#"{"active":true,"scope":"read write","client_i
 
 /// The cheapest upstream there is, and beside it, on `/introspect`, the authorization server of the one cold call.
 pub(super) fn upstream(scratch: &Scratch) -> Result<Contestant, Failure> {
-    let addr = free()?;
     let places = format!(
         "location / {{ return 200 'hello'; }}
          location = /introspect {{ default_type application/json; return 200 '{ANSWER}'; }}"
     );
-    nginx(scratch, "upstream", LOAD_CORE, addr, "access_log off;", "", &places)
+    start_nginx(scratch, "upstream", &Nginx { cores: LOAD_CORE, ..Nginx::default() }, "", &places)
 }
 
 /// nginx as a plain proxy that checks nothing, in one process, as lean as its manual says.
@@ -38,95 +37,85 @@ pub(super) fn plain_nginx(scratch: &Scratch, upstream: SocketAddr, access_log: b
     } else {
         "access_log off;".to_owned()
     };
-    let before = format!("upstream up {{ server {upstream}; keepalive 128; keepalive_requests 1000000000; }}");
-    let places = "location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; }";
-    nginx(scratch, "nginx", PROXY_CORE, free()?, &log, &before, places)
+    proxying_nginx(scratch, upstream, &Nginx { log: &log, ..Nginx::default() })
 }
 
-/// How a Portcullis is set up.
-pub(super) struct Setup<'a> {
-    pub(super) upstream: SocketAddr,
-    /// Who answers `/introspect`.
-    pub(super) authorization_server: SocketAddr,
-    pub(super) access_log: bool,
-    /// Content of its settings file.
-    pub(super) settings: &'a str,
-    /// What it runs under, program and arguments; empty: nothing.
-    pub(super) under: &'a [String],
+/// How an nginx that proxies differs from the plain one.
+pub(super) struct Nginx<'a> {
+    pub(super) cores: &'a str,
+    pub(super) log: &'a str,
+    /// Words behind the listener's address.
+    pub(super) listener: &'a str,
+    /// Directives of its server.
+    pub(super) more: &'a str,
+    /// Another one's address, to share it by `reuseport`.
+    pub(super) addr: Option<SocketAddr>,
 }
 
-impl Setup<'_> {
-    pub(super) fn new(upstream: SocketAddr, authorization_server: SocketAddr) -> Self {
-        Self { upstream, authorization_server, access_log: false, settings: "", under: &[] }
+impl Default for Nginx<'_> {
+    fn default() -> Self {
+        Self { cores: PROXY_CORE, log: "access_log off;", listener: "", more: "", addr: None }
     }
 }
 
-/// Portcullis with one worker, metrics on, one guarded route.
-pub(super) fn portcullis(scratch: &Scratch, binary: &Path, setup: &Setup<'_>) -> Result<Contestant, Failure> {
-    let (proxy, status) = (free()?, free()?);
-    let file = format!(
-        r#"_format_version: "3.0"
-services:
-- name: upstream
-  url: http://{upstream}
-  routes:
-  - name: all
-    paths: [/]
-  plugins:
-  - name: oauth2-introspection
-    config:
-      introspection_url: http://{server}/introspect
-      authorization_value: Basic YmVuY2g6YmVuY2g=
-      ttl: 86400
-"#,
-        upstream = setup.upstream,
-        server = setup.authorization_server,
+pub(super) fn proxying_nginx(
+    scratch: &Scratch,
+    upstream: SocketAddr,
+    nginx: &Nginx<'_>,
+) -> Result<Contestant, Failure> {
+    let before = format!("upstream up {{ server {upstream}; keepalive 128; keepalive_requests 1000000000; }}");
+    let places = format!(
+        "{} location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; }}",
+        nginx.more
     );
-    // Each in a folder of its own: a gateway sees changes in the folder of its file.
-    let port = proxy.port();
-    let file = scratch.write(&format!("{port}/kong.yaml"), &file)?.display().to_string();
-    let settings = scratch.write(&format!("{port}/portcullis.yaml"), setup.settings)?.display().to_string();
-    let log =
-        if setup.access_log { format!("{}/{port}/access.log", scratch.path().display()) } else { "off".to_owned() };
-    let (proxy_text, status_text, binary) = (proxy.to_string(), status.to_string(), binary.display().to_string());
-    let under: Vec<&str> = setup.under.iter().map(String::as_str).chain([binary.as_str()]).collect();
-    let listen = ["--proxy-listen", &proxy_text, "--status-listen", &status_text, "--workers", "1"];
-    let files = ["serve", "--declarative", &file, "--settings", &settings, "--access-log", &log];
-    let args = [&under[1..], &files, &listen].concat();
-    let process = Process::start("portcullis", PROXY_CORE, under[0], &args, proxy)?;
-    Ok(Contestant { process, addr: proxy })
+    start_nginx(scratch, "nginx", nginx, &before, &places)
 }
 
-fn nginx(
+fn start_nginx(
     scratch: &Scratch,
     name: &'static str,
-    core: usize,
-    addr: SocketAddr,
-    log: &str,
+    nginx: &Nginx<'_>,
     before: &str,
     places: &str,
 ) -> Result<Contestant, Failure> {
-    let folder = scratch.path().display();
+    let addr = nginx.addr.map_or_else(free, Ok)?;
+    // Files of its own: several may run at once.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let folder = scratch.folder(&format!("{name}-{}", NEXT.fetch_add(1, Relaxed)))?.display().to_string();
+    let Nginx { cores, log, listener, .. } = nginx;
     // One process without a master, so that its id is the one that was started.
     let text = format!(
-        "daemon off; master_process off; pid {folder}/{name}.pid; error_log {folder}/{name}.log warn;
+        "daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log warn;
          events {{ worker_connections 12000; }}
          http {{
-           client_body_temp_path {folder}/{name}-body; proxy_temp_path {folder}/{name}-proxy;
-           fastcgi_temp_path {folder}/{name}-fastcgi; uwsgi_temp_path {folder}/{name}-uwsgi;
-           scgi_temp_path {folder}/{name}-scgi;
+           client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+           fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
            {log} tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 600s;
            {before}
-           server {{ listen {addr} backlog=4096; {places} }}
+           server {{ listen {addr} backlog=4096 {listener}; {places} }}
          }}"
     );
-    let file = scratch.write(&format!("{name}.conf"), &text)?.display().to_string();
-    let log = format!("{folder}/{name}.log");
-    let process = Process::start(name, core, "nginx", &["-c", &file, "-e", &log], addr)?;
+    let (file, log) = (format!("{folder}/nginx.conf"), format!("{folder}/error.log"));
+    std::fs::write(&file, text)?;
+    let process = Process::start(name, cores, "nginx", &["-c", &file, "-e", &log], addr)?;
+    Ok(Contestant { process, addr })
+}
+
+/// haproxy as a plain proxy that checks nothing, one thread.
+pub(super) fn plain_haproxy(scratch: &Scratch, upstream: SocketAddr) -> Result<Contestant, Failure> {
+    let addr = free()?;
+    let text = format!(
+        "global\n nbthread 1\n maxconn 11000\n\
+         defaults\n mode http\n timeout connect 5s\n timeout client 600s\n timeout server 60s\n http-reuse always\n\
+         frontend in\n bind {addr} backlog 4096\n default_backend up\n\
+         backend up\n server up {upstream}\n"
+    );
+    let file = scratch.write(&format!("haproxy-{}/haproxy.cfg", addr.port()), &text)?.display().to_string();
+    let process = Process::start("haproxy", PROXY_CORE, "haproxy", &["-db", "-q", "-f", &file], addr)?;
     Ok(Contestant { process, addr })
 }
 
 /// A port that is free now.
-fn free() -> Result<SocketAddr, Failure> {
+pub(super) fn free() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -59,8 +59,15 @@ struct Figure {
     what: String,
     value: f64,
     quartiles: Option<[f64; 3]>,
-    /// At most this much.
-    wanted: f64,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy)]
+enum Wanted {
+    AtMost(f64),
+    AtLeast(f64),
+    /// Nothing; it stands beside the others to judge them by.
+    Nothing,
 }
 
 impl Report {
@@ -70,11 +77,25 @@ impl Report {
 
     /// A figure that shall be at most `wanted`.
     pub(super) fn figure(&mut self, what: &str, value: f64, wanted: f64) {
-        self.figures.push(Figure { what: what.to_owned(), value, quartiles: None, wanted });
+        self.figures.push(Figure { what: what.to_owned(), value, quartiles: None, wanted: Wanted::AtMost(wanted) });
     }
 
     /// A ratio, by its quartiles, whose median shall be at most `wanted`.
     pub(super) fn ratio(&mut self, what: &str, quartiles: [f64; 3], wanted: f64) {
+        self.quartiles(what, quartiles, Wanted::AtMost(wanted));
+    }
+
+    /// A ratio, by its quartiles, whose median shall be at least `wanted`.
+    pub(super) fn ratio_at_least(&mut self, what: &str, quartiles: [f64; 3], wanted: f64) {
+        self.quartiles(what, quartiles, Wanted::AtLeast(wanted));
+    }
+
+    /// A ratio that is told for comparison.
+    pub(super) fn told(&mut self, what: &str, quartiles: [f64; 3]) {
+        self.quartiles(what, quartiles, Wanted::Nothing);
+    }
+
+    fn quartiles(&mut self, what: &str, quartiles: [f64; 3], wanted: Wanted) {
         self.figures.push(Figure { what: what.to_owned(), value: quartiles[1], quartiles: Some(quartiles), wanted });
     }
 
@@ -84,22 +105,25 @@ impl Report {
         for figure in &self.figures {
             let spread = figure.quartiles.map(|[low, _, high]| format!(" ({low:.3} to {high:.3})")).unwrap_or_default();
             let verdict = if figure.met() { "met" } else { "MISSED" };
-            println!(
-                "  {:<58} {:>9.3}{spread:<18}  wanted <= {:<7} {verdict}",
-                figure.what, figure.value, figure.wanted
-            );
+            let wanted = match figure.wanted {
+                Wanted::AtMost(most) => format!("wanted <= {most:<7} {verdict}"),
+                Wanted::AtLeast(least) => format!("wanted >= {least:<7} {verdict}"),
+                Wanted::Nothing => String::new(),
+            };
+            println!("  {:<58} {:>9.3}{spread:<18}  {wanted}", figure.what, figure.value);
         }
         if !keep {
             return Ok(());
         }
         let figures = self.figures.iter().map(|figure| {
-            json!({
-                "what": figure.what,
-                "value": figure.value,
-                "quartiles": figure.quartiles,
-                "wanted_at_most": figure.wanted,
-                "met": figure.met(),
-            })
+            let mut told =
+                json!({"what": figure.what, "value": figure.value, "quartiles": figure.quartiles, "met": figure.met()});
+            match figure.wanted {
+                Wanted::AtMost(most) => told["wanted_at_most"] = most.into(),
+                Wanted::AtLeast(least) => told["wanted_at_least"] = least.into(),
+                Wanted::Nothing => told["met"] = Value::Null,
+            }
+            told
         });
         let report = json!({
             "processor": processor(),
@@ -113,7 +137,11 @@ impl Report {
 impl Figure {
     /// A figure that is no number meets nothing.
     fn met(&self) -> bool {
-        self.value <= self.wanted
+        match self.wanted {
+            Wanted::AtMost(most) => self.value <= most,
+            Wanted::AtLeast(least) => self.value >= least,
+            Wanted::Nothing => true,
+        }
     }
 }
 

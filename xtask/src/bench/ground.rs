@@ -46,14 +46,14 @@ impl Ground {
         };
         memory::raise_file_limit()?;
         // Clients and servers of this process share the load's core; its threads inherit that.
-        let (core, id) = (LOAD_CORE.to_string(), std::process::id().to_string());
-        output(&mut command("taskset", &["-a", "-p", "-c", &core, &id]))?;
+        let id = std::process::id().to_string();
+        output(&mut command("taskset", &["-a", "-p", "-c", LOAD_CORE, &id]))?;
         Ok(Self { scratch: Scratch::new()?, binary: found, keep: binary.is_none() })
     }
 }
 
 /// Cores of the machine. Not those that this process may use: an earlier measurement may have narrowed them.
-fn cores() -> Result<usize, Failure> {
+pub(super) fn cores() -> Result<usize, Failure> {
     let text = std::fs::read_to_string("/proc/cpuinfo")?;
     Ok(text.lines().filter(|line| line.starts_with("processor")).count())
 }

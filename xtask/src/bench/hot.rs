@@ -10,8 +10,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::bench::contestant::{self, Contestant, Setup};
+use crate::bench::contestant::{self, Contestant};
 use crate::bench::figures::{self, median, processor, side};
+use crate::bench::gateway::{self, Setup};
 use crate::bench::ground::{self, Ground};
 use crate::bench::load::{self, Load, Round, Tokens};
 use crate::bench::memory::{self, Memory};
@@ -51,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let upstream = contestant::upstream(&scratch)?;
     let start = |access_log| -> Result<(Contestant, Contestant), Failure> {
         let setup = Setup { access_log, ..Setup::new(upstream.addr, upstream.addr) };
-        let ours = contestant::portcullis(&scratch, &binary, &setup)?;
+        let ours = gateway::portcullis(&scratch, &binary, &setup)?;
         Ok((ours, contestant::plain_nginx(&scratch, upstream.addr, access_log)?))
     };
     let mut rows = Vec::new();

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::bench::clients;
-use crate::bench::contestant::{self, Setup};
+use crate::bench::contestant::{self};
+use crate::bench::gateway::{self, Setup};
 use crate::bench::ground::Ground;
 use crate::install;
 use crate::program::root;
@@ -60,7 +61,7 @@ fn count(ground: &Ground, requests: u64) -> Result<u64, Failure> {
     let under = ["valgrind", "--quiet", "--tool=callgrind"].map(str::to_owned).into_iter();
     let under: Vec<String> = under.chain([format!("--callgrind-out-file={}", out.display())]).collect();
     let setup = Setup { under: &under, ..Setup::new(upstream.addr, upstream.addr) };
-    let gateway = contestant::portcullis(&ground.scratch, &ground.binary, &setup)?;
+    let gateway = gateway::portcullis(&ground.scratch, &ground.binary, &setup)?;
     clients::same(gateway.addr, CONNECTIONS, requests)?;
     // callgrind writes when its program ends by itself.
     gateway.process.end()?;

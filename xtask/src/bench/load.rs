@@ -27,6 +27,16 @@ pub(super) enum Tokens {
     Among(&'static str, u64),
     /// None that was sent before.
     Fresh,
+    /// [`TOKEN`], at places that differ.
+    At(Place),
+}
+
+/// Where requests go: expressions in Lua, in which `n` is a random number below `count`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) count: u64,
+    pub(super) host: &'static str,
+    pub(super) path: &'static str,
 }
 
 /// What one round cost the proxy, in microseconds of CPU time per request.
@@ -99,10 +109,10 @@ pub(super) fn connect(addr: SocketAddr) -> Result<TcpStream, Failure> {
 
 /// Requests that were answered, and the 99th percentile of their latency.
 fn wrk(contestant: &Contestant, seconds: u64, load: Load, scratch: &Scratch) -> Result<(u64, f64), Failure> {
-    let (core, duration, connections) = (LOAD_CORE.to_string(), format!("{seconds}s"), load.connections.to_string());
+    let (duration, connections) = (format!("{seconds}s"), load.connections.to_string());
     let (header, url) = (format!("Authorization: Bearer {TOKEN}"), format!("http://{}/hello", contestant.addr));
     let mut wrk =
-        command("taskset", &["-c", &core, "wrk", "--latency", "-t", "1", "-c", &connections, "-d", &duration]);
+        command("taskset", &["-c", LOAD_CORE, "wrk", "--latency", "-t", "1", "-c", &connections, "-d", &duration]);
     match load.tokens.script() {
         None => wrk.args(["-H", &header]),
         Some(script) => wrk.arg("-s").arg(scratch.write("tokens.lua", &script)?),
@@ -127,6 +137,7 @@ impl Tokens {
             Tokens::One => return None,
             Tokens::Among(prefix, count) => (prefix, format!("math.random(0, {})", count - 1)),
             Tokens::Fresh => ("fresh-", "next_number()".to_owned()),
+            Tokens::At(place) => return Some(place.script()),
         };
         let first = UNSEEN.fetch_add(100_000_000, Relaxed);
         Some(format!(
@@ -137,6 +148,21 @@ math.randomseed(os.time())
 function request() return head .. string.format("%032d", {number}) .. "\r\n\r\n" end
 "#
         ))
+    }
+}
+
+impl Place {
+    fn script(self) -> String {
+        let Self { count, host, path } = self;
+        format!(
+            r#"local tail = "\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+math.randomseed(os.time())
+function request()
+  local n = math.random(0, {count} - 1)
+  return "GET " .. ({path}) .. " HTTP/1.1\r\nHost: " .. ({host}) .. tail
+end
+"#
+        )
     }
 }
 

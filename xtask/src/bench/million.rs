@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::bench::clients;
-use crate::bench::contestant::{self, ANSWER, Contestant, Setup};
+use crate::bench::contestant::{self, ANSWER, Contestant};
 use crate::bench::figures::{Report, ratios, side};
+use crate::bench::gateway::{self, Setup};
 use crate::bench::ground::{self, Ground};
 use crate::bench::load::{self, Load, Tokens};
 use crate::bench::server::{BAD, Server};
@@ -49,8 +50,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let upstream = contestant::upstream(&scratch)?;
     let server = Server::start(&answer())?;
     let setup = Setup { settings: SETTINGS, ..Setup::new(upstream.addr, server.addr) };
-    let ours = contestant::portcullis(&scratch, &binary, &setup)?;
-    let beside = contestant::portcullis(&scratch, &binary, &setup)?;
+    let ours = gateway::portcullis(&scratch, &binary, &setup)?;
+    let beside = gateway::portcullis(&scratch, &binary, &setup)?;
 
     // Connections, pools and buffers have the size that load gives them before memory is compared.
     for one in [&ours, &beside] {

@@ -5,6 +5,7 @@ mod clients;
 mod cold;
 mod contestant;
 mod figures;
+mod gateway;
 mod ground;
 mod hot;
 mod instructions;
@@ -13,6 +14,7 @@ mod memory;
 mod million;
 pub(crate) mod parts;
 mod process;
+mod routes;
 mod scratch;
 mod server;
 mod spread;
@@ -36,6 +38,8 @@ pub(crate) enum Bench {
     Bulkhead(ground::Options),
     /// 1,000,000 cached tokens: memory, CPU, and many bad tokens on top
     Million(million::Options),
+    /// One route beside 1,000 and 100,000: by prefix, regular expression, host
+    Routes(ground::Options),
     /// User instructions of a request with a cached token, beside the committed baseline
     Instructions(instructions::Options),
     /// User instructions of the parts of such a request, beside their committed baseline
@@ -52,6 +56,7 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
         Bench::Stampede(options) => stampede::run(options),
         Bench::Bulkhead(options) => bulkhead::run(options),
         Bench::Million(options) => million::run(options),
+        Bench::Routes(options) => routes::run(options),
         Bench::Instructions(options) => instructions::run(options),
         Bench::Parts(options) => parts::run(options),
         Bench::All(ground) => {

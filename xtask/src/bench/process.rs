@@ -24,16 +24,16 @@ pub(super) struct Cpu {
 }
 
 impl Process {
-    /// Starts `program` on one core and waits until it listens on `addr`.
+    /// Starts `program` on these cores, such as `0` or `0,1`, and waits until it listens on `addr`.
     pub(super) fn start(
         name: &'static str,
-        core: usize,
+        cores: &str,
         program: &str,
         args: &[&str],
         addr: SocketAddr,
     ) -> Result<Self, Failure> {
         let mut command = Command::new("taskset");
-        command.args(["-c", &core.to_string(), program]).args(args);
+        command.args(["-c", cores, program]).args(args);
         // The table is what this recipe says; errors still come through.
         command.env("PORTCULLIS_LOG", "error");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
@@ -69,8 +69,22 @@ impl Process {
 
     /// Resident memory in bytes.
     pub(super) fn resident(&self) -> Result<u64, Failure> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory in bytes since [`Self::forget_peak`], or since the start.
+    pub(super) fn peak(&self) -> Result<u64, Failure> {
+        self.memory("VmHWM:")
+    }
+
+    pub(super) fn forget_peak(&self) -> Result<(), Failure> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
+    }
+
+    fn memory(&self, name: &str) -> Result<u64, Failure> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)).ok_or("a line of /proc/PID/status is missing")?;
         Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
     }
 

@@ -26,6 +26,13 @@ impl Scratch {
         Ok(path)
     }
 
+    /// A folder of this name, made if need be.
+    pub(super) fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
+        let path = self.0.join(name);
+        fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::bench::clients;
-use crate::bench::contestant::{self, ANSWER, Setup};
+use crate::bench::contestant::{self, ANSWER};
 use crate::bench::figures::{Report, ratios, side};
+use crate::bench::gateway::{self, Setup};
 use crate::bench::ground::{Ground, Options};
 use crate::bench::load::{self, Load, Tokens};
 use crate::bench::server::Server;
@@ -22,7 +23,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let Ground { scratch, binary, keep } = Ground::prepare(options.binary.as_ref())?;
     let upstream = contestant::upstream(&scratch)?;
     let server = Server::start(ANSWER)?;
-    let ours = contestant::portcullis(&scratch, &binary, &Setup::new(upstream.addr, server.addr))?;
+    let ours = gateway::portcullis(&scratch, &binary, &Setup::new(upstream.addr, server.addr))?;
     let nginx = contestant::plain_nginx(&scratch, upstream.addr, false)?;
     clients::each(ours.addr, 64, PREFIX, TOKENS, 200)?;
 

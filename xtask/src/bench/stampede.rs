@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::bench::clients::{self, Burst};
-use crate::bench::contestant::{self, ANSWER, Setup};
+use crate::bench::contestant::{self, ANSWER};
 use crate::bench::figures::{Report, quartiles};
+use crate::bench::gateway::{self, Setup};
 use crate::bench::ground::{Ground, Options};
 use crate::bench::server::{LATE, LATE_BY, Server};
 
@@ -16,7 +17,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let Ground { scratch, binary, keep } = Ground::prepare(options.binary.as_ref())?;
     let upstream = contestant::upstream(&scratch)?;
     let server = Server::start(ANSWER)?;
-    let ours = contestant::portcullis(&scratch, &binary, &Setup::new(upstream.addr, server.addr))?;
+    let ours = gateway::portcullis(&scratch, &binary, &Setup::new(upstream.addr, server.addr))?;
     // Connections to server and upstream are there before the first stampede.
     clients::each(ours.addr, 64, "warm-", 640, 200)?;
 
