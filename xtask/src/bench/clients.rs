@@ -29,8 +29,24 @@ impl Client {
 
     /// Sends a request and reads its whole answer, of which the status is returned.
     pub(super) fn ask(&mut self, token: &str) -> Result<u16, Failure> {
-        let request = format!("GET /hello HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n");
-        self.writer.write_all(request.as_bytes())?;
+        self.ask_at("/hello", token)
+    }
+
+    pub(super) fn ask_at(&mut self, path: &str, token: &str) -> Result<u16, Failure> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n");
+        Ok(self.exchange(&head)?.0)
+    }
+
+    /// The body of an answer 200 to a request without a token.
+    pub(super) fn get(&mut self, path: &str) -> Result<String, Failure> {
+        match self.exchange(&format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n"))? {
+            (200, body) => Ok(String::from_utf8(body)?),
+            (status, _) => Err(format!("{path} is answered {status}").into()),
+        }
+    }
+
+    fn exchange(&mut self, head: &str) -> Result<(u16, Vec<u8>), Failure> {
+        self.writer.write_all(head.as_bytes())?;
         let mut line = String::new();
         self.reader.read_line(&mut line)?;
         let status = line.split(' ').nth(1).unwrap_or_default().parse().map_err(|_| "no answer")?;
@@ -51,7 +67,7 @@ impl Client {
         }
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body)?;
-        Ok(status)
+        Ok((status, body))
     }
 }
 

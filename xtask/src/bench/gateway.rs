@@ -3,11 +3,18 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::Failure;
+use crate::bench::clients::Client;
 use crate::bench::contestant::{Contestant, PROXY_CORE, free};
 use crate::bench::process::Process;
 use crate::bench::scratch::Scratch;
+
+/// For the largest files, and under valgrind.
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// How a Portcullis with one guarded route is set up.
 pub(super) struct Setup<'a> {
@@ -126,11 +133,26 @@ impl Launch<'_> {
         let files = ["serve", "--declarative", &declarative, "--settings", &settings, "--access-log", &log];
         let args = [&under[1..], &files, &listen].concat();
         let process = Process::start("portcullis", self.cores, under[0], &args, addr)?;
-        Ok(Gateway { contestant: Contestant { process, addr }, status, file })
+        let gateway = Gateway { contestant: Contestant { process, addr }, status, file };
+        // It listens before it has read a large file, and answers 503 until then.
+        let start = Instant::now();
+        while gateway.revision().unwrap_or_default() == 0 {
+            if start.elapsed() > READY_WITHIN {
+                return Err(format!("no configuration is live after {READY_WITHIN:?}").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(gateway)
     }
 }
 
 impl Gateway {
+    /// The revision that is live, as the status listener says.
+    pub(super) fn revision(&self) -> Result<u64, Failure> {
+        let body = Client::new(self.status)?.get("/readyz")?;
+        Ok(serde_json::from_str::<Value>(&body)?["revision"].as_u64().ok_or("/readyz tells no revision")?)
+    }
+
     /// Puts another declarative file in place of the present one, at one moment.
     pub(super) fn declare(&self, declaration: &str) -> Result<(), Failure> {
         let fresh = self.file.with_extension("new");

@@ -14,6 +14,7 @@ mod memory;
 mod million;
 pub(crate) mod parts;
 mod process;
+mod reload;
 mod routes;
 mod scratch;
 mod server;
@@ -40,6 +41,8 @@ pub(crate) enum Bench {
     Million(million::Options),
     /// One route beside 1,000 and 100,000: by prefix, regular expression, host
     Routes(ground::Options),
+    /// A file of 10,000 routes with plugins is replaced under load
+    Reload(ground::Options),
     /// User instructions of a request with a cached token, beside the committed baseline
     Instructions(instructions::Options),
     /// User instructions of the parts of such a request, beside their committed baseline
@@ -57,6 +60,7 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
         Bench::Bulkhead(options) => bulkhead::run(options),
         Bench::Million(options) => million::run(options),
         Bench::Routes(options) => routes::run(options),
+        Bench::Reload(options) => reload::run(options),
         Bench::Instructions(options) => instructions::run(options),
         Bench::Parts(options) => parts::run(options),
         Bench::All(ground) => {
