@@ -1,5 +1,7 @@
 //! Measurements: programs side by side on the same machine, under the same load, in turns.
 
+mod bodies;
+mod body;
 mod bulkhead;
 mod clients;
 mod cold;
@@ -43,6 +45,8 @@ pub(crate) enum Bench {
     Routes(ground::Options),
     /// A file of 10,000 routes with plugins is replaced under load
     Reload(ground::Options),
+    /// Bodies of 1 MB and 1 GB, each way: throughput, and memory at its peak
+    Body(body::Options),
     /// User instructions of a request with a cached token, beside the committed baseline
     Instructions(instructions::Options),
     /// User instructions of the parts of such a request, beside their committed baseline
@@ -61,6 +65,7 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
         Bench::Million(options) => million::run(options),
         Bench::Routes(options) => routes::run(options),
         Bench::Reload(options) => reload::run(options),
+        Bench::Body(options) => body::run(options),
         Bench::Instructions(options) => instructions::run(options),
         Bench::Parts(options) => parts::run(options),
         Bench::All(ground) => {
