@@ -43,12 +43,13 @@ fn serve(stream: TcpStream) -> io::Result<()> {
         let size: Option<u64> = head.first.split(' ').nth(1).and_then(|path| path.strip_prefix('/')?.parse().ok());
         match size {
             Some(size) if head.first.starts_with("GET ") => {
-                write!(writer, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n")?;
+                writer.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes())?;
                 give(&mut writer, size)?;
             }
             _ => {
                 let text = head.length.to_string();
-                write!(writer, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())?;
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+                writer.write_all(answer.as_bytes())?;
             }
         }
     }
@@ -70,12 +71,13 @@ impl Mover {
     /// Moves one body of `size` bytes and sees that all of them arrived.
     pub(super) fn carry(&mut self, way: Way, size: u64) -> Result<(), Failure> {
         let fields = format!("Host: bench\r\nAuthorization: Bearer {TOKEN}\r\n");
-        match way {
-            Way::Up => {
-                write!(self.writer, "POST / HTTP/1.1\r\n{fields}Content-Length: {size}\r\n\r\n")?;
-                give(&mut self.writer, size)?;
-            }
-            Way::Down => write!(self.writer, "GET /{size} HTTP/1.1\r\n{fields}\r\n")?,
+        let request = match way {
+            Way::Up => format!("POST / HTTP/1.1\r\n{fields}Content-Length: {size}\r\n\r\n"),
+            Way::Down => format!("GET /{size} HTTP/1.1\r\n{fields}\r\n"),
+        };
+        self.writer.write_all(request.as_bytes())?;
+        if way == Way::Up {
+            give(&mut self.writer, size)?;
         }
         let answer = head(&mut self.reader)?.ok_or("the connection ended instead of an answer")?;
         if !answer.first.starts_with("HTTP/1.1 200") {

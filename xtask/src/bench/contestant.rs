@@ -22,11 +22,15 @@ pub(super) const ANSWER: &str = r#"{"active":true,"scope":"read write","client_i
 
 /// The cheapest upstream there is, and beside it, on `/introspect`, the authorization server of the one cold call.
 pub(super) fn upstream(scratch: &Scratch) -> Result<Contestant, Failure> {
+    upstream_on(scratch, LOAD_CORE)
+}
+
+pub(super) fn upstream_on(scratch: &Scratch, cores: &str) -> Result<Contestant, Failure> {
     let places = format!(
         "location / {{ return 200 'hello'; }}
          location = /introspect {{ default_type application/json; return 200 '{ANSWER}'; }}"
     );
-    start_nginx(scratch, "upstream", &Nginx { cores: LOAD_CORE, ..Nginx::default() }, "", &places)
+    start_nginx(scratch, "upstream", &Nginx { cores, ..Nginx::default() }, "", &places)
 }
 
 /// nginx as a plain proxy that checks nothing, in one process, as lean as its manual says.
@@ -104,8 +108,9 @@ fn start_nginx(
 /// haproxy as a plain proxy that checks nothing, one thread.
 pub(super) fn plain_haproxy(scratch: &Scratch, upstream: SocketAddr) -> Result<Contestant, Failure> {
     let addr = free()?;
+    // It reckons with two files for each connection, of which idle ones need one.
     let text = format!(
-        "global\n nbthread 1\n maxconn 11000\n\
+        "global\n nbthread 1\n maxconn 11000\n no strict-limits\n\
          defaults\n mode http\n timeout connect 5s\n timeout client 600s\n timeout server 60s\n http-reuse always\n\
          frontend in\n bind {addr} backlog 4096\n default_backend up\n\
          backend up\n server up {upstream}\n"

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::Failure;
 use crate::bench::contestant::{Contestant, LOAD_CORE};
+use crate::bench::process::Cpu;
 use crate::bench::scratch::Scratch;
 use crate::program::{command, output};
 
@@ -72,21 +73,54 @@ pub(super) fn alternate(
     Ok(all)
 }
 
+/// From where the load comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Station {
+    pub(super) cores: &'static str,
+    pub(super) threads: u32,
+}
+
+const STATION: Station = Station { cores: LOAD_CORE, threads: 1 };
+
 /// Loads the proxy for `seconds` and returns what that cost it.
 pub(super) fn round(contestant: &Contestant, seconds: u64, load: Load, scratch: &Scratch) -> Result<Round, Failure> {
-    let before = contestant.process.cpu()?;
-    let (requests, p99) = wrk(contestant, seconds, load, scratch)?;
-    let after = contestant.process.cpu()?;
-    let cpu = (after.total - before.total).as_secs_f64() * 1e6 / requests as f64;
-    let user = (after.user_ticks - before.user_ticks) as f64;
-    let kernel = (after.kernel_ticks - before.kernel_ticks) as f64;
-    let share = user / (user + kernel).max(1.0);
-    Ok(Round { requests, cpu, user: cpu * share, kernel: cpu * (1.0 - share), p99 })
+    round_from(STATION, std::slice::from_ref(contestant), seconds, load, scratch)
+}
+
+/// The same from another station, of a proxy that may be several processes behind one address.
+pub(super) fn round_from(
+    station: Station,
+    contestants: &[Contestant],
+    seconds: u64,
+    load: Load,
+    scratch: &Scratch,
+) -> Result<Round, Failure> {
+    let first = contestants.first().ok_or("nobody to load")?;
+    let before = used(contestants)?;
+    let (requests, p99) = wrk(station, first, seconds, load, scratch)?;
+    Ok(Round::new(before, used(contestants)?, requests, p99))
+}
+
+/// What all of them have used.
+pub(super) fn used(contestants: &[Contestant]) -> Result<Cpu, Failure> {
+    contestants.iter().try_fold(Cpu::default(), |sum, contestant| Ok(sum + contestant.process.cpu()?))
+}
+
+impl Round {
+    pub(super) fn new(before: Cpu, after: Cpu, requests: u64, p99: f64) -> Self {
+        let cpu = (after.total - before.total).as_secs_f64() * 1e6 / requests as f64;
+        let user = (after.user_ticks - before.user_ticks) as f64;
+        let kernel = (after.kernel_ticks - before.kernel_ticks) as f64;
+        let share = user / (user + kernel).max(1.0);
+        Self { requests, cpu, user: cpu * share, kernel: cpu * (1.0 - share), p99 }
+    }
 }
 
 /// One request over `stream`, answered 200; the connection stays open.
 pub(super) fn request(stream: &mut TcpStream) -> Result<(), Failure> {
-    write!(stream, "GET /hello HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {TOKEN}\r\n\r\n")?;
+    // In one piece: of several small ones all but the first would wait for an acknowledgement.
+    let head = format!("GET /hello HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     let mut seen = Vec::new();
     let mut block = [0; 4096];
     while !seen.ends_with(b"hello") {
@@ -108,11 +142,18 @@ pub(super) fn connect(addr: SocketAddr) -> Result<TcpStream, Failure> {
 }
 
 /// Requests that were answered, and the 99th percentile of their latency.
-fn wrk(contestant: &Contestant, seconds: u64, load: Load, scratch: &Scratch) -> Result<(u64, f64), Failure> {
+fn wrk(
+    station: Station,
+    contestant: &Contestant,
+    seconds: u64,
+    load: Load,
+    scratch: &Scratch,
+) -> Result<(u64, f64), Failure> {
     let (duration, connections) = (format!("{seconds}s"), load.connections.to_string());
     let (header, url) = (format!("Authorization: Bearer {TOKEN}"), format!("http://{}/hello", contestant.addr));
-    let mut wrk =
-        command("taskset", &["-c", LOAD_CORE, "wrk", "--latency", "-t", "1", "-c", &connections, "-d", &duration]);
+    let threads = station.threads.to_string();
+    let wrk = ["-c", station.cores, "wrk", "--latency", "-t", &threads, "-c", &connections, "-d", &duration];
+    let mut wrk = command("taskset", &wrk);
     match load.tokens.script() {
         None => wrk.args(["-H", &header]),
         Some(script) => wrk.arg("-s").arg(scratch.write("tokens.lua", &script)?),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,9 @@ use crate::bench::contestant::Contestant;
 use crate::bench::load::{connect, request};
 use crate::program::{command, run};
 
-const CONNECTIONS: usize = 10_000;
+pub(super) const CONNECTIONS: usize = 10_000;
+/// After so long nobody reckons with the next request at once any more.
+const REST: Duration = Duration::from_secs(5);
 /// Open files that each side of them needs, upstream connections and the like included.
 const FILES: usize = CONNECTIONS + 2_000;
 
@@ -22,6 +25,8 @@ pub(super) struct Memory {
     pub(super) silent: f64,
     /// With the same connections after one request on each.
     pub(super) used: f64,
+    /// The same after five seconds of rest.
+    pub(super) rested: f64,
 }
 
 /// Lets this process, and those that it starts, open enough files.
@@ -52,11 +57,18 @@ pub(super) fn measure(contestant: &Contestant) -> Result<Memory, Failure> {
     for stream in &mut streams {
         request(stream)?;
     }
-    Ok(Memory { idle, silent, used: resident()? })
+    let used = resident()?;
+    std::thread::sleep(REST);
+    Ok(Memory { idle, silent, used, rested: resident()? })
 }
 
 impl Memory {
     pub(super) fn to_json(&self) -> Value {
-        json!({"idle_mb": self.idle, "silent_connections_mb": self.silent, "used_connections_mb": self.used})
+        json!({
+            "idle_mb": self.idle,
+            "silent_connections_mb": self.silent,
+            "used_connections_mb": self.used,
+            "rested_connections_mb": self.rested,
+        })
     }
 }

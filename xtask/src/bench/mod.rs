@@ -5,7 +5,10 @@ mod body;
 mod bulkhead;
 mod clients;
 mod cold;
+mod conns;
+mod consumers;
 mod contestant;
+mod cores;
 mod figures;
 mod gateway;
 mod ground;
@@ -14,6 +17,7 @@ mod instructions;
 mod load;
 mod memory;
 mod million;
+mod old_new;
 pub(crate) mod parts;
 mod process;
 mod reload;
@@ -47,11 +51,19 @@ pub(crate) enum Bench {
     Reload(ground::Options),
     /// Bodies of 1 MB and 1 GB, each way: throughput, and memory at its peak
     Body(body::Options),
+    /// Memory of 10,000 idle connections and of 1,000 busy ones, beside haproxy
+    Conns(ground::Options),
+    /// 1,000,000 consumers, 1,000 of them with a plugin, beside 10,000
+    Consumers(ground::Options),
+    /// Two workers beside one
+    Cores(ground::Options),
+    /// `hot` with another binary beside: is it no slower than before?
+    OldNew(old_new::Options),
     /// User instructions of a request with a cached token, beside the committed baseline
     Instructions(instructions::Options),
     /// User instructions of the parts of such a request, beside their committed baseline
     Parts(parts::Options),
-    /// All of them but `instructions` and `parts`, one after the other
+    /// All of them but `instructions`, `parts` and `old-new`, one after the other
     All(ground::Options),
 }
 
@@ -66,6 +78,10 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
         Bench::Routes(options) => routes::run(options),
         Bench::Reload(options) => reload::run(options),
         Bench::Body(options) => body::run(options),
+        Bench::Conns(options) => conns::run(options),
+        Bench::Consumers(options) => consumers::run(options),
+        Bench::Cores(options) => cores::run(options),
+        Bench::OldNew(options) => old_new::run(options),
         Bench::Instructions(options) => instructions::run(options),
         Bench::Parts(options) => parts::run(options),
         Bench::All(ground) => {
@@ -74,7 +90,13 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
             cold::run(ground)?;
             stampede::run(ground)?;
             bulkhead::run(ground)?;
-            million::run(&million::Options::of(ground))
+            million::run(&million::Options::of(ground))?;
+            routes::run(ground)?;
+            reload::run(ground)?;
+            body::run(&body::Options::of(ground))?;
+            conns::run(ground)?;
+            consumers::run(ground)?;
+            cores::run(ground)
         }
     }
 }

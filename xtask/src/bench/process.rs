@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Add;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,25 @@ pub(super) struct Process {
 }
 
 /// CPU time used so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cpu {
     /// All of it, to the nanosecond.
     pub(super) total: Duration,
     /// Outside the kernel and inside it, in ticks of 10 ms: good for their share, too coarse for more.
     pub(super) user_ticks: u64,
     pub(super) kernel_ticks: u64,
+}
+
+impl Add for Cpu {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            total: self.total + other.total,
+            user_ticks: self.user_ticks + other.user_ticks,
+            kernel_ticks: self.kernel_ticks + other.kernel_ticks,
+        }
+    }
 }
 
 impl Process {

@@ -17,6 +17,8 @@ pub(super) const LATE: &str = "late-";
 pub(super) const LATE_BY: Duration = Duration::from_millis(200);
 /// Answered after [`HANGS_FOR`].
 pub(super) const HANGING: &str = "hang-";
+/// Token number N that begins so belongs to the user `user-N`.
+pub(super) const NAMED: &str = "named-";
 const HANGS_FOR: Duration = Duration::from_secs(4);
 
 /// Its threads end with the process, or when the gateway closes their connections.
@@ -38,12 +40,13 @@ impl Server {
         let addr = listener.local_addr()?;
         let counts = Arc::<Counts>::default();
         let (counted, good) = (counts.clone(), reply(answer));
+        let answer = answer.to_owned();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 counted.connections.fetch_add(1, Relaxed);
-                let (counts, good) = (counted.clone(), good.clone());
+                let (counts, good, answer) = (counted.clone(), good.clone(), answer.clone());
                 // A connection that breaks off is the gateway's business.
-                thread::spawn(move || drop(serve(stream, &counts, &good)));
+                thread::spawn(move || drop(serve(stream, &counts, &good, &answer)));
             }
         });
         Ok(Self { addr, counts })
@@ -60,7 +63,7 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, counts: &Counts, good: &[u8]) -> io::Result<()> {
+fn serve(stream: TcpStream, counts: &Counts, good: &[u8], answer: &str) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let bad = reply(r#"{"active":false}"#);
     let mut writer = stream.try_clone()?;
@@ -92,6 +95,12 @@ fn serve(stream: TcpStream, counts: &Counts, good: &[u8]) -> io::Result<()> {
             thread::sleep(LATE_BY);
         } else if token.starts_with(HANGING) {
             thread::sleep(HANGS_FOR);
+        }
+        if let Some(number) = token.strip_prefix(NAMED) {
+            let number: u64 = number.parse().map_err(io::Error::other)?;
+            let members = answer.trim_end_matches('}');
+            writer.write_all(&reply(&format!(r#"{members},"username":"user-{number}"}}"#)))?;
+            continue;
         }
         writer.write_all(if token.starts_with(BAD) { &bad } else { good })?;
     }
