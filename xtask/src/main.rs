@@ -1,5 +1,5 @@
-//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `features`, `fuzz`, `corpus`,
-//! `bench`. CI calls the same ones.
+//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `features`, `fuzz`, `corpus`, `bench`,
+//! `soak`. CI calls the same ones.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
@@ -11,6 +11,7 @@ mod generated;
 mod install;
 mod program;
 mod rings;
+mod soak;
 mod tidy;
 
 use std::process::ExitCode;
@@ -59,6 +60,11 @@ enum Recipe {
         #[command(subcommand)]
         what: bench::Bench,
     },
+    /// The real binary under mixed load while everything around it fails and returns; ends with counts.
+    Soak(soak::Options),
+    /// A neighbour of the gateway in a soak.
+    #[command(hide = true)]
+    SoakPart(soak::Part),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +76,8 @@ fn main() -> ExitCode {
         Recipe::Fuzz(options) => fuzz::run(&options),
         Recipe::Corpus => corpus::run(),
         Recipe::Gen { check } => generated::run(check),
+        Recipe::Soak(options) => soak::run(&options),
+        Recipe::SoakPart(part) => soak::run_part(&part),
         Recipe::Bench { what } => bench::run(&what),
     };
     match done {

@@ -121,6 +121,6 @@ pub(super) fn plain_haproxy(scratch: &Scratch, upstream: SocketAddr) -> Result<C
 }
 
 /// A port that is free now.
-pub(super) fn free() -> Result<SocketAddr, Failure> {
+pub(crate) fn free() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

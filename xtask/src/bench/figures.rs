@@ -49,7 +49,7 @@ pub(super) fn processor() -> String {
 }
 
 /// The outcome of one measurement.
-pub(super) struct Report {
+pub(crate) struct Report {
     name: &'static str,
     figures: Vec<Figure>,
     details: Value,
@@ -71,27 +71,27 @@ enum Wanted {
 }
 
 impl Report {
-    pub(super) fn new(name: &'static str, details: Value) -> Self {
+    pub(crate) fn new(name: &'static str, details: Value) -> Self {
         Self { name, figures: Vec::new(), details }
     }
 
     /// A figure that shall be at most `wanted`.
-    pub(super) fn figure(&mut self, what: &str, value: f64, wanted: f64) {
+    pub(crate) fn figure(&mut self, what: &str, value: f64, wanted: f64) {
         self.figures.push(Figure { what: what.to_owned(), value, quartiles: None, wanted: Wanted::AtMost(wanted) });
     }
 
     /// A ratio, by its quartiles, whose median shall be at most `wanted`.
-    pub(super) fn ratio(&mut self, what: &str, quartiles: [f64; 3], wanted: f64) {
+    pub(crate) fn ratio(&mut self, what: &str, quartiles: [f64; 3], wanted: f64) {
         self.quartiles(what, quartiles, Wanted::AtMost(wanted));
     }
 
     /// A ratio, by its quartiles, whose median shall be at least `wanted`.
-    pub(super) fn ratio_at_least(&mut self, what: &str, quartiles: [f64; 3], wanted: f64) {
+    pub(crate) fn ratio_at_least(&mut self, what: &str, quartiles: [f64; 3], wanted: f64) {
         self.quartiles(what, quartiles, Wanted::AtLeast(wanted));
     }
 
     /// A ratio that is told for comparison.
-    pub(super) fn told(&mut self, what: &str, quartiles: [f64; 3]) {
+    pub(crate) fn told(&mut self, what: &str, quartiles: [f64; 3]) {
         self.quartiles(what, quartiles, Wanted::Nothing);
     }
 
@@ -100,7 +100,7 @@ impl Report {
     }
 
     /// Prints the figures, and keeps them if they are those of this checkout.
-    pub(super) fn finish(self, keep: bool) -> Result<(), Failure> {
+    pub(crate) fn finish(self, keep: bool) -> Result<(), Failure> {
         println!("{}", self.name);
         for figure in &self.figures {
             let spread = figure.quartiles.map(|[low, _, high]| format!(" ({low:.3} to {high:.3})")).unwrap_or_default();
@@ -146,7 +146,7 @@ impl Figure {
 }
 
 /// Keeps a report as `bench/results/NAME.json`.
-pub(super) fn write(name: &str, report: &Value) -> Result<(), Failure> {
+pub(crate) fn write(name: &str, report: &Value) -> Result<(), Failure> {
     let folder = root().join("bench/results");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(format!("{name}.json")), serde_json::to_string_pretty(report)? + "\n")?;

@@ -58,7 +58,7 @@ pub(super) fn cores() -> Result<usize, Failure> {
     Ok(text.lines().filter(|line| line.starts_with("processor")).count())
 }
 
-pub(super) fn release() -> Result<PathBuf, Failure> {
+pub(crate) fn release() -> Result<PathBuf, Failure> {
     run_program(&mut command("cargo", &["build", "--release", "--quiet", "--package", "portcullis"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(root().join(target).join("release/portcullis"))

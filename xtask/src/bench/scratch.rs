@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::Failure;
 
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         // Several measurements of one process may follow each other.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
@@ -19,7 +19,7 @@ impl Scratch {
     }
 
     /// Writes a file, in a folder below if `name` says so, and returns its path.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap_or(&self.0))?;
         fs::write(&path, text)?;
@@ -27,13 +27,13 @@ impl Scratch {
     }
 
     /// A folder of this name, made if need be.
-    pub(super) fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
         let path = self.0.join(name);
         fs::create_dir_all(&path)?;
         Ok(path)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
