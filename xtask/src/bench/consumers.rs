@@ -34,13 +34,13 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let upstream = contestant::upstream(&scratch)?;
     let server = Server::start(ANSWER)?;
     let base = guarded(upstream.addr, server.addr, &[Route::all()]);
-    let start = |names: &mut dyn Iterator<Item = u64>, plugins| {
+    let start = |all: &mut dyn Iterator<Item = (u64, bool)>| {
         let started = Instant::now();
-        let gateway = Launch::new(base.clone() + &consumers(names, plugins)).start(&scratch, &binary)?.contestant;
+        let gateway = Launch::new(base.clone() + &consumers(all)).start(&scratch, &binary)?.contestant;
         Ok::<_, Failure>((gateway, started.elapsed().as_secs_f64()))
     };
-    let (few, few_start) = start(&mut (0..FEW).map(|n| n * STRIDE), false)?;
-    let (many, many_start) = start(&mut (0..MANY), true)?;
+    let (few, few_start) = start(&mut (0..FEW).map(|n| (n, false)))?;
+    let (many, many_start) = start(&mut (0..MANY).map(|n| (place(n), n.is_multiple_of(WITH_PLUGIN))))?;
     let nginx = contestant::plain_nginx(&scratch, upstream.addr, false)?;
 
     let fresh = (few.process.resident()?, many.process.resident()?);
@@ -81,24 +81,21 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     report.finish(keep)
 }
 
-/// Consumers as [`NAMED`] tokens name them.
-fn consumers(names: &mut dyn Iterator<Item = u64>, plugins: bool) -> String {
+/// Consumers by the numbers in their names, as [`NAMED`] tokens have them, and whether each has a plugin.
+fn consumers(all: &mut dyn Iterator<Item = (u64, bool)>) -> String {
     let mut text = "consumers:\n".to_owned();
-    let mut of: u64 = 0;
-    for n in names {
-        text.push_str(&format!("- username: user-{}\n", if plugins { place(n) } else { n / STRIDE }));
-        if plugins && n % WITH_PLUGIN == 0 {
+    for (number, plugin) in all {
+        text.push_str(&format!("- username: user-{number}\n"));
+        if plugin {
             text.push_str("  plugins:\n  - name: request-termination\n    config: {trigger: x-closed}\n");
         }
-        of += 1;
     }
-    debug_assert!(of > 0, "a list of consumers");
     text
 }
 
 /// The number in the name of the n-th consumer: those with tokens are spread over the whole list.
 fn place(n: u64) -> u64 {
-    if n % STRIDE == 0 { n / STRIDE } else { FEW + n }
+    if n.is_multiple_of(STRIDE) { n / STRIDE } else { FEW + n }
 }
 
 /// Resident memory once nothing is given back any more.

@@ -3,6 +3,7 @@
 mod bodies;
 mod body;
 mod bulkhead;
+mod certificate;
 mod clients;
 mod cold;
 mod conns;
@@ -12,6 +13,7 @@ mod cores;
 pub(crate) mod figures;
 mod gateway;
 pub(crate) mod ground;
+mod h2load;
 mod hot;
 mod instructions;
 mod load;
@@ -26,6 +28,7 @@ pub(crate) mod scratch;
 mod server;
 mod spread;
 mod stampede;
+mod tls;
 
 use clap::Subcommand;
 
@@ -57,6 +60,10 @@ pub(crate) enum Bench {
     Consumers(ground::Options),
     /// Two workers beside one
     Cores(ground::Options),
+    /// The hot path over TLS, beside nginx with the same cipher and key
+    Tls(ground::Options),
+    /// The hot path over HTTP/2, with TLS and without
+    H2(ground::Options),
     /// `hot` with another binary beside: is it no slower than before?
     OldNew(old_new::Options),
     /// User instructions of a request with a cached token, beside the committed baseline
@@ -81,6 +88,8 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
         Bench::Conns(options) => conns::run(options),
         Bench::Consumers(options) => consumers::run(options),
         Bench::Cores(options) => cores::run(options),
+        Bench::Tls(options) => tls::tls(options),
+        Bench::H2(options) => tls::h2(options),
         Bench::OldNew(options) => old_new::run(options),
         Bench::Instructions(options) => instructions::run(options),
         Bench::Parts(options) => parts::run(options),
@@ -96,7 +105,9 @@ pub(crate) fn run(what: &Bench) -> Result<(), Failure> {
             body::run(&body::Options::of(ground))?;
             conns::run(ground)?;
             consumers::run(ground)?;
-            cores::run(ground)
+            cores::run(ground)?;
+            tls::tls(ground)?;
+            tls::h2(ground)
         }
     }
 }

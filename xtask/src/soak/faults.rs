@@ -1,5 +1,6 @@
 //! What fails, and when: each neighbour and the configuration on a schedule of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -36,6 +37,8 @@ pub(super) enum Side {
 pub(super) struct Faults {
     authorization_server: Mutex<Vec<Window>>,
     upstream: Mutex<Vec<Window>>,
+    /// How often each failed in which way.
+    ways: Mutex<BTreeMap<String, u64>>,
     configurations: Mutex<Configurations>,
 }
 
@@ -70,8 +73,7 @@ impl Faults {
     pub(super) fn to_json(&self) -> Value {
         let configurations = lock(&self.configurations);
         json!({
-            "authorization_server": lock(&self.authorization_server).len(),
-            "upstream": lock(&self.upstream).len(),
+            "neighbours": *lock(&self.ways),
             "configurations": {
                 "good": configurations.good,
                 "bad": configurations.bad,
@@ -118,8 +120,9 @@ fn trouble(scene: &Scene, side: Side, random: &mut Random, ending: &AtomicBool) 
         }
         lock(scene.faults.of(side)).push(Window { start: Instant::now(), end: None });
         let lasts = random.millis(200..5_000);
-        let kind = random.among(0..7);
-        fail(neighbour, kind, random, || rest(lasts, ending))?;
+        let way = Way::draw(random);
+        *lock(&scene.faults.ways).entry(format!("{side:?}: {way:?}")).or_default() += 1;
+        fail(neighbour, way, || rest(lasts, ending))?;
         thread::sleep(GRACE);
         if let Some(window) = lock(scene.faults.of(side)).last_mut() {
             window.end = Some(Instant::now());
@@ -127,21 +130,39 @@ fn trouble(scene: &Scene, side: Side, random: &mut Random, ending: &AtomicBool) 
     }
 }
 
-/// Fails in one way while `lasts` does, and is well again afterwards.
-fn fail(neighbour: &Neighbour, kind: u64, random: &mut Random, lasts: impl FnOnce()) -> Result<(), crate::Failure> {
-    match kind {
-        0 => {
+/// A way to fail.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Stopped,
+    Killed,
+    Misbehaves(Mode),
+}
+
+impl Way {
+    fn draw(random: &mut Random) -> Self {
+        match random.among(0..7) {
+            0 => Self::Stopped,
+            1 => Self::Killed,
+            _ => Self::Misbehaves(*random.pick(&Mode::BAD)),
+        }
+    }
+}
+
+/// Fails while `lasts` does, and is well again afterwards.
+fn fail(neighbour: &Neighbour, way: Way, lasts: impl FnOnce()) -> Result<(), crate::Failure> {
+    match way {
+        Way::Stopped => {
             lock(&neighbour.running).signal("STOP")?;
             lasts();
             lock(&neighbour.running).signal("CONT")
         }
-        1 => {
+        Way::Killed => {
             lock(&neighbour.running).kill()?;
             lasts();
             lock(&neighbour.running).restart()
         }
-        _ => {
-            neighbour.set(*random.pick(&Mode::BAD))?;
+        Way::Misbehaves(mode) => {
+            neighbour.set(mode)?;
             lasts();
             neighbour.set(Mode::Well)
         }

@@ -79,8 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         let watched = watch(&scene, start, length, &counts, &mut samples);
         // In this order: what is down comes back, then the load sees a healthy neighbourhood again.
         ending.store(true, Relaxed);
-        let faults =
-            faults.into_iter().map(|one| one.join().map_err(|_| "a fault panicked")?).collect::<Result<(), _>>();
+        let faults = faults.into_iter().try_for_each(|one| one.join().map_err(|_| "a fault panicked".to_owned())?);
         thread::sleep(HEALTHY);
         over.store(true, Relaxed);
         for client in clients {
