@@ -16,8 +16,8 @@ use portcullis_model::plan::{
 use portcullis_plugins::env::EnvSettings;
 use portcullis_plugins::registry::{Build, Registry};
 use portcullis_plugins::{Context, Env, Flow, Plugin, Seen};
-use portcullis_proxy::Head;
 use portcullis_proxy::router::{Criteria, Found, Router};
+use portcullis_proxy::{Arrival, Head};
 use portcullis_testkit::{AuthServer, Reply};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
@@ -53,10 +53,14 @@ fn request() -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
+fn arrival() -> Arrival {
+    Arrival { protocol: Protocol::Http, peer: PEER, sni: None, trusted: false }
+}
+
 #[library_benchmark]
 #[bench::request(args = (), setup = request)]
 fn head(parts: Parts) -> Head {
-    black_box(Head::read(black_box(parts), Protocol::Http, PEER)).unwrap()
+    black_box(Head::read(black_box(parts), arrival())).unwrap()
 }
 
 struct Routed {
@@ -72,6 +76,7 @@ impl Routed {
             path: "/orders/42",
             method: &Method::GET,
             headers: &self.headers,
+            sni: None,
         })
     }
 }
@@ -85,6 +90,8 @@ fn routed() -> Routed {
         https_redirect_status: 426,
         strip_path: true,
         preserve_host: false,
+        request_buffering: true,
+        response_buffering: true,
         service: None,
         steps: Vec::new(),
     });
@@ -161,7 +168,7 @@ fn guarded() -> Guarded {
         origin: "plugins[0]".into(),
     };
     let plugin = registry.build(&config).unwrap();
-    let head = Head::read(request(), Protocol::Http, PEER).unwrap();
+    let head = Head::read(request(), arrival()).unwrap();
     let guarded = Guarded { plugin, head, consumers: Consumers::default(), _runtime: runtime };
     let mut cx = Context::default();
     let Flow::Wait(answer) = guarded.step(&mut cx) else { panic!("the token is known already") };

@@ -28,5 +28,5 @@ pub mod telemetry;
 mod upstream;
 
 pub use data_plane::{DataPlane, Loaded, StartError};
-pub use head::Head;
+pub use head::{Arrival, Head};
 pub use settings::{ClientCertificates, Limits, Listen, Settings};
