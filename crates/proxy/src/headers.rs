@@ -54,8 +54,10 @@ pub(crate) fn outgoing(
     let destination = lane.destination.as_ref().ok_or(Failure::NoService)?;
     let uri = upstream_uri(&head, found, lane, &edits)?;
     let mut headers = mem::take(&mut head.headers);
-    let ending: Names =
-        headers.keys().filter(|name| ends_here(name) || is_ours(name) || is_lookalike(name)).cloned().collect();
+    let ends = |name: &&HeaderName| {
+        ends_here(name) || is_ours(name) || is_lookalike(name) || (lane.removes_overrides && overrides_method(name))
+    };
+    let ending: Names = headers.keys().filter(ends).cloned().collect();
     let addresses = addresses(&headers, &ending, &client.peer_header);
     let trailers = wants_trailers(&headers, &ending);
     take_out(&mut headers, ending);
@@ -266,6 +268,12 @@ fn is_lookalike(name: &HeaderName) -> bool {
         _ => return false,
     };
     originals.iter().any(|original| *original != name && fold::folds_to(name, original))
+}
+
+/// Headers by which frameworks let a client change the method behind a rule's back (S-38), in any spelling.
+fn overrides_method(name: &HeaderName) -> bool {
+    const NAMES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+    NAMES.iter().any(|known| fold::folds_to(name.as_str(), known))
 }
 
 /// Removes `names`, and what `Connection` lists.

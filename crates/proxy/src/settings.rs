@@ -14,6 +14,9 @@ pub struct Settings {
     /// Let the fixed reserved identity headers of clients (I-151) pass on routes without any plugin, because a
     /// trusted gateway in front sets them (D17). False: they are removed on every route.
     pub unguarded_identity_headers: bool,
+    /// Take out headers that ask an upstream to treat a request as one of another method (S-38): a rule for `GET`
+    /// would let a `DELETE` through. False: they pass, as with Kong.
+    pub removes_method_overrides: bool,
     /// Peers whose `X-Forwarded-*` headers are believed; nobody unless named (S-29).
     pub trusted_ips: Vec<IpNet>,
     /// Which TLS clients are asked for a certificate.
@@ -54,6 +57,7 @@ impl Default for Settings {
             workers: 1,
             limits: Limits::default(),
             unguarded_identity_headers: false,
+            removes_method_overrides: false,
             trusted_ips: Vec::new(),
             client_certificates: ClientCertificates::default(),
         }

@@ -35,6 +35,8 @@ pub struct Lane {
     pub steps: Vec<Step>,
     /// Where the route's service is; `None` without a service.
     pub destination: Option<Destination>,
+    /// Whether headers that override the method are removed.
+    pub removes_overrides: bool,
     /// Whether the fixed reserved names are removed (D17: not where no plugin guards the route and the settings let
     /// them pass).
     pub removes_reserved: bool,
@@ -188,6 +190,7 @@ impl Compiler<'_> {
         let body_limit = steps.iter().flat_map(|step| &step.candidates).filter_map(Options::body_limit).max();
         let lane = Arc::new(Lane {
             destination: route.service.as_ref().and_then(|service| self.destination(service)),
+            removes_overrides: self.shared.settings.removes_method_overrides,
             removes_reserved: !steps.is_empty() || !self.shared.settings.unguarded_identity_headers,
             metrics: self.shared.metrics.route(route),
             route: route.clone(),

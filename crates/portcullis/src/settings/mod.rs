@@ -119,6 +119,9 @@ impl Settings {
                     let words = [("remove", false), ("pass", true)];
                     section.word("unguarded_routes", &words).unwrap_or(default.proxy.unguarded_identity_headers)
                 }),
+                removes_method_overrides: section
+                    .word("method_overrides", &[("pass", false), ("remove", true)])
+                    .unwrap_or(default.proxy.removes_method_overrides),
                 ..proxy::Settings::default()
             },
             introspection: section.section("introspection", introspection::read),

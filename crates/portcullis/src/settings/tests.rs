@@ -60,6 +60,7 @@ fn nested_keys_have_variables_too() {
         ("PORTCULLIS_INTROSPECTION_CACHE_MAX_LIFETIME", "0.5e2"),
         ("PORTCULLIS_LIMITS_MAX_CONNECTIONS", "12"),
         ("PORTCULLIS_IDENTITY_HEADERS_UNGUARDED_ROUTES", "pass"),
+        ("PORTCULLIS_METHOD_OVERRIDES", "remove"),
         ("PORTCULLIS_DECLARATIVE", "123"),
         ("PORTCULLIS_PORT", "tcp://10.0.0.1:8000"), // Kubernetes sets this for a service of our name
     ];
@@ -67,6 +68,7 @@ fn nested_keys_have_variables_too() {
     assert!(format!("{:?}", settings.introspection).contains("max_lifetime: 50s"));
     assert_eq!(settings.proxy.limits.max_connections, 12);
     assert!(settings.proxy.unguarded_identity_headers);
+    assert!(settings.proxy.removes_method_overrides);
     assert_eq!(settings.declarative, Some("123".into()));
 }
 

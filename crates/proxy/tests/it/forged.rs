@@ -87,3 +87,49 @@ async fn trailers_are_dropped() {
     assert!(seen.head.ends_with("abc") && !seen.head.contains("forged"), "{}", seen.head);
     assert_eq!((seen.one("trailer"), seen.one("te")), (None, Some("trailers")));
 }
+
+// S-38: removed where the settings say so, in every spelling; passed on otherwise.
+#[tokio::test]
+async fn method_overrides() {
+    let upstream = Upstream::echo().await;
+    let names = ["X-HTTP-Method-Override", "x_http_method", "X.Method.Override"];
+    let fields: String = names.iter().map(|name| format!("{name}: DELETE\r\n")).collect();
+    for (removes_method_overrides, arrive) in [(false, 3), (true, 0)] {
+        let settings = Settings { removes_method_overrides, limits: quick(), ..Settings::default() };
+        let (_gateway, address) = start_with(settings, plan(upstream.address, &[]));
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let seen = Wire::connect(address).await.ask(request).await.seen();
+        assert!(seen.head.starts_with("GET / "), "{}", seen.head);
+        assert_eq!(seen.head.matches("DELETE").count(), arrive, "{}", seen.head);
+    }
+}
+
+// S-18, S-29: other spellings of what this hop says of the client, or of where a message ends.
+#[tokio::test]
+async fn lookalikes_never_arrive() {
+    for name in [
+        "X_Forwarded_For",
+        "x.forwarded.for",
+        "X_Forwarded-Proto",
+        "X~Forwarded~Host",
+        "X_Forwarded_Port",
+        "x!forwarded!path",
+        "X_FORWARDED_PREFIX",
+        "X_Real_IP",
+        "x.real-ip",
+        "X_Kong_Request_ID",
+        "Content_Length",
+        "content.length",
+        "Transfer_Encoding",
+        "TRANSFER~ENCODING",
+    ] {
+        let seen = echoed(&[], &format!("GET / HTTP/1.1\r\nHost: a\r\nX-Fine: yes\r\n{name}: forged\r\n\r\n")).await;
+        assert!(!seen.head.contains("forged"), "{name}:\n{}", seen.head);
+        assert_eq!(seen.one("x-fine"), Some("yes"));
+    }
+    // Neighbours are no business of ours.
+    for name in ["X_Forwarded_User", "X_Real_Ips", "Content_Lengths", "X_Tenant", "Transfer-Encodings"] {
+        let seen = echoed(&[], &format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: passed\r\n\r\n")).await;
+        assert_eq!(seen.one(name), Some("passed"));
+    }
+}
