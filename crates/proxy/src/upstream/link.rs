@@ -107,9 +107,17 @@ impl Link {
             Driver::Holder(wire) => {
                 let wire = Rc::new(RefCell::new(Some(wire)));
                 let polled = wire.clone();
-                let task = tokio::task::spawn_local(poll_fn(move |cx| match &mut *polled.borrow_mut() {
-                    Some(wire) => Pin::new(wire).poll(cx).map(drop),
-                    None => Poll::Ready(()),
+                let task = tokio::task::spawn_local(poll_fn(move |cx| {
+                    let mut wire = polled.borrow_mut();
+                    let ended = wire.as_mut().is_none_or(|wire| Pin::new(wire).poll(cx).is_ready());
+                    if !ended {
+                        return Poll::Pending;
+                    }
+                    // A request that it never took up comes back to its sender only when the connection is dropped.
+                    let over = wire.take();
+                    drop(wire);
+                    drop(over);
+                    Poll::Ready(())
                 }));
                 Driver::Task { wire, task: task.abort_handle() }
             }
