@@ -304,9 +304,10 @@ impl Client<'_> {
                 (answer.status.to_string(), wrong)
             }
             // An answer under way can only be broken off. One that comes before a long upload has ended may be lost
-            // with the connection.
+            // with the connection. That none comes at all is excused by nothing.
             Err(failure) => {
-                let excused = kind.may_pass() && upstream_down || *kind == Kind::Upload && server_down;
+                let broken = kind.may_pass() && upstream_down || *kind == Kind::Upload && server_down;
+                let excused = broken && now - sent < PATIENCE;
                 ("broken".to_owned(), (!excused).then(|| failure.to_string()))
             }
         };
