@@ -17,7 +17,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     // Nothing is called: the runtime is there because plugins are made with a handle to one.
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Failure::system("start a runtime"))?;
     let registry = Plugins::new(&Settings::default(), runtime.handle().clone(), HashMap::new()).registry;
-    let Compiled { plan, warnings } = declarative::compile(&text, &*registry)
+    let Compiled { plan, warnings } = declarative::check(&text, &*registry)
         .map_err(|problems| declarative::failure(&name, &text, problems, &*registry))?;
     if !warnings.0.is_empty() {
         let secrets = problems::secret_fields(&*registry);

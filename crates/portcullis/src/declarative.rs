@@ -3,12 +3,15 @@
 use crate::failure::Failure;
 use crate::problems::{self, Style};
 use portcullis_model::catalog::Catalog;
+use portcullis_model::entities::Entities;
 use portcullis_model::formats::declarative;
 use portcullis_model::lower::lower;
+use portcullis_model::moment;
 use portcullis_model::plan::Plan;
 use portcullis_model::problem::Problems;
 use portcullis_model::yaml;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a text means.
 #[derive(Debug)]
@@ -23,15 +26,35 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(Failure::unreadable(path))
 }
 
-/// Compiles a text; on errors gives every problem, warnings included.
+/// Compiles a text to run it; on errors gives every problem, warnings included. References to secrets are resolved.
 pub(crate) fn compile(text: &str, catalog: &dyn Catalog) -> Result<Compiled, Problems> {
-    let loaded = declarative::read(text, catalog);
-    match loaded.entities {
-        Some(entities) if !loaded.problems.has_errors() => {
-            Ok(Compiled { plan: lower(&entities, catalog), warnings: loaded.problems })
-        }
-        _ => Err(loaded.problems),
-    }
+    compile_after(text, catalog, |entities| moment::resolve(entities, |name| std::env::var(name).ok()))
+}
+
+/// Compiles a text to see whether it is right, perhaps on another machine than the one that will run it: references
+/// to secrets stay.
+pub(crate) fn check(text: &str, catalog: &dyn Catalog) -> Result<Compiled, Problems> {
+    compile_after(text, catalog, |_| Problems::new())
+}
+
+fn compile_after(
+    text: &str,
+    catalog: &dyn Catalog,
+    resolve: impl FnOnce(&mut Entities) -> Problems,
+) -> Result<Compiled, Problems> {
+    let mut loaded = declarative::read(text, catalog);
+    let mut warnings = std::mem::take(&mut loaded.problems);
+    let Some(mut entities) = loaded.entities.take() else { return Err(warnings) };
+    let mut found = resolve(&mut entities);
+    found.extend(moment::dates(&entities, now()));
+    warnings.extend(loaded.locate(found));
+    if warnings.has_errors() { Err(warnings) } else { Ok(Compiled { plan: lower(&entities, catalog), warnings }) }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The problems of a text as what a command ends with.

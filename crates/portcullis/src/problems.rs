@@ -10,7 +10,9 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use portcullis_model::catalog::Catalog;
-use portcullis_model::problem::{Problem, Problems, Severity};
+use portcullis_model::check::REQUIRED;
+use portcullis_model::entities::certificate;
+use portcullis_model::problem::{Problem, Problems, Segment, Severity};
 use portcullis_model::schema::{ElementKind, Field, Kind};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -43,7 +45,9 @@ pub(crate) fn draw(file: &str, text: &str, problems: &Problems, style: Style<'_>
     for problem in sorted(problems) {
         out += &line(file, problem);
         out.push('\n');
-        if let Some((number, content, span)) = offending(&lines, problem) {
+        let shown =
+            offending(&lines, problem).filter(|(_, content, _)| !is_bare_secret(content, problem, style.secrets));
+        if let Some((number, content, span)) = shown {
             let content = mask(content, style.secrets);
             let level = if problem.severity == Severity::Error { Level::ERROR } else { Level::WARNING };
             let snippet =
@@ -62,7 +66,7 @@ pub(crate) fn lines(file: &str, problems: &Problems) -> Vec<String> {
     sorted(problems).into_iter().map(|problem| line(file, problem)).collect()
 }
 
-/// Names of all fields in which plugins keep secrets.
+/// Names of all fields in which plugins and certificates keep secrets.
 pub(crate) fn secret_fields(catalog: &dyn Catalog) -> Vec<&'static str> {
     fn collect(fields: &'static [Field], names: &mut Vec<&'static str>) {
         for field in fields {
@@ -81,6 +85,7 @@ pub(crate) fn secret_fields(catalog: &dyn Catalog) -> Vec<&'static str> {
         }
     }
     let mut names = Vec::new();
+    collect(certificate::TABLE.fields, &mut names);
     catalog.all().iter().for_each(|plugin| collect(plugin.config, &mut names));
     names
 }
@@ -107,6 +112,14 @@ fn offending<'a>(lines: &[&'a str], problem: &Problem) -> Option<(usize, &'a str
     let (before, rest) = content.split_at(start);
     // Where nothing is left of the line, the caret stands behind its last character.
     Some((place.line, content, start..start + extent(before, rest)))
+}
+
+/// Whether a line holds a secret without the field's name before it, as a text that begins below its name does: there
+/// is nothing by which it could be masked.
+fn is_bare_secret(content: &str, problem: &Problem, secrets: &[&'static str]) -> bool {
+    let in_secret = |segment: &Segment| matches!(segment, Segment::Key(key) if secrets.contains(&key.as_str()) && !content.contains(key));
+    // One that is missing is not on the line either.
+    problem.message != REQUIRED && problem.path.0.iter().any(in_secret)
 }
 
 /// How many bytes at the beginning of `rest` look like one value: a quoted text, an element of a list or map in

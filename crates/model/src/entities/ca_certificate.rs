@@ -43,7 +43,7 @@ pub struct CaCertificate {
 /// a digest that was written and is another.
 pub(crate) fn add_digest(fields: &mut Map<String, Value>) -> Result<(), String> {
     let found = fields.get("cert").and_then(Value::as_str).and_then(|text| pem::chain(text).ok());
-    let Some(certificate) = found.as_ref().and_then(|chain| chain.first()) else {
+    let Some([certificate]) = found.as_deref() else {
         // Nothing to compare with, and one problem is enough.
         fields.insert("cert_digest".to_owned(), Value::from(""));
         return Ok(());

@@ -1,7 +1,10 @@
 //! `golden/x.in.yaml` -> `golden/x.out.txt`: its problems, and the plan if it loads. `UPDATE=1` writes the outputs.
+//! `"<ec key>"` in them stands for a PEM of [`crate::pems`].
 
 use crate::catalog::{Fakes, read};
+use crate::pems;
 use portcullis_model::lower::lower;
+use portcullis_model::moment;
 use portcullis_model::print::print_plan;
 use std::path::Path;
 use std::{env, fs};
@@ -34,11 +37,18 @@ fn goldens() {
 }
 
 fn outcome(text: &str) -> String {
-    let loaded = read(text);
-    let mut out: String = loaded.problems.iter().map(|problem| format!("{problem}\n")).collect();
-    match loaded.entities {
-        Some(entities) => out.push_str(&format!("plan: {}\n", print_plan(&lower(&entities, &Fakes), &Fakes))),
+    let mut loaded = read(&pems::written_out(text));
+    let mut problems = std::mem::take(&mut loaded.problems);
+    let plan = loaded.entities.take().map(|mut entities| {
+        let mut found = moment::resolve(&mut entities, pems::variable);
+        found.extend(moment::dates(&entities, pems::NOW));
+        problems.extend(loaded.locate(found));
+        lower(&entities, &Fakes)
+    });
+    let mut out: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    match plan.filter(|_| !problems.has_errors()) {
+        Some(plan) => out.push_str(&format!("plan: {}\n", print_plan(&plan, &Fakes))),
         None => out.push_str("refused\n"),
     }
-    out
+    pems::named(&out)
 }

@@ -34,3 +34,35 @@ fn twenty_thousand_services_load() {
     };
     assert!(Arc::ptr_eq(&stamp(0), &stamp(count - 1)), "a global plugin's configuration is held once");
 }
+
+/// Run it by `cargo test --release -p portcullis-model --test it ten_thousand -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints how long a large file takes; only a release build says something"]
+fn ten_thousand_routes_with_a_plugin_each() {
+    let count = 10_000;
+    let mut text =
+        String::from("_format_version: '3.0'\nservices:\n- name: all\n  url: http://all.internal\n  routes:\n");
+    for i in 0..count {
+        write!(
+            text,
+            "  - name: route-{i}\n    paths: [/route-{i}]\n    plugins:\n    - name: guard\n      config: {{url: 'https://as.example/introspect', authorization: 'Basic c2VjcmV0', ttl: 30}}\n"
+        )
+        .unwrap();
+    }
+    for _ in 0..5 {
+        let start = Instant::now();
+        drop(portcullis_model::yaml::parse(&text).unwrap());
+        let parsed = start.elapsed();
+        let start = Instant::now();
+        let entities = read(&text).entities.unwrap();
+        let read_in = start.elapsed();
+        let start = Instant::now();
+        let plan = lower(&entities, &Fakes);
+        let lowered = start.elapsed();
+        println!(
+            "{} endpoints, {} bytes: read in {read_in:?} ({parsed:?} of it YAML), lowered in {lowered:?}",
+            plan.endpoints.len(),
+            text.len()
+        );
+    }
+}

@@ -6,5 +6,6 @@ mod catalog;
 mod golden;
 mod levels;
 mod load;
+mod pems;
 mod precedence;
 mod robust;
