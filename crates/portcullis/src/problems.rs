@@ -229,6 +229,15 @@ kong.yaml:3:9: services[0].port: too large; write a port
         }
     }
 
+    /// A block of text begins on the line after its name, without which it cannot be masked.
+    #[test]
+    fn a_secret_below_its_name_is_not_drawn() {
+        let path = Path::root().key("certificates").index(0).key("key");
+        let problems = Problems(vec![Problem { path, ..problem(2, 3, "invalid key") }]);
+        let drawn = draw("f", "key: |\n  swordfish", &problems, Style { secrets: &["key"], ..Style::default() });
+        assert_eq!(drawn, "f:2:3: certificates[0].key: invalid key; write a port\n1 error\n");
+    }
+
     #[test]
     fn secrets_are_not_drawn() {
         let rows = [

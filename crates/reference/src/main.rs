@@ -5,7 +5,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod dashboard;
+mod entities;
 mod errors;
+mod fields;
 mod markdown;
 mod metrics;
 mod plugins;
@@ -56,7 +58,7 @@ fn run(check: bool) -> Result<Vec<String>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let registry = registry(runtime.handle());
     let settings = settings::Keys::read(&read("examples/portcullis.yaml")?);
-    let mut pages = vec![errors::page()?, metrics::page()?, settings.page()];
+    let mut pages = vec![entities::page()?, errors::page()?, metrics::page()?, settings.page()];
     pages.extend(plugins::pages(&registry)?);
 
     let mut problems = Vec::new();

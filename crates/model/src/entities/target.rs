@@ -79,7 +79,6 @@ mod tests {
 
     #[test]
     fn a_target_has_a_port() {
-        // The second half of K-110: the first is the Admin API's.
         let rows = [
             ("a.com", "a.com:8000", Ok(("a.com", 8000))),
             ("a.com:80", "a.com:80", Ok(("a.com", 80))),

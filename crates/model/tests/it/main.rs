@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and shows what it saw")]
 
 mod catalog;
+mod certificates;
 mod golden;
 mod levels;
 mod load;

@@ -69,8 +69,18 @@ fn order_of_endpoints() {
         &["host", "headers", "header"],
     );
     check(
+        "a server name is an attribute like the others",
+        &[
+            "name: long, paths: [/aaaa]",
+            "name: sni, paths: [/a], snis: [a.com]",
+            "name: two, paths: [/aa], methods: [GET]",
+            "name: alone, snis: [a.com]",
+        ],
+        &["two", "sni", "long", "alone"],
+    );
+    check(
         "empty lists are no attributes",
-        &["name: empty, paths: [/a], hosts: [], methods: [], headers: {}", "name: long, paths: [/ab]"],
+        &["name: empty, paths: [/a], hosts: [], methods: [], headers: {}, snis: []", "name: long, paths: [/ab]"],
         &["long", "empty"],
     );
     check(

@@ -196,4 +196,12 @@ proptest! {
             prop_assert_eq!(normalise(&upstream), Ok(Cow::Borrowed(&*upstream)), "{} at {}", path, matched);
         }
     }
+
+    // K-129: the path that a route is written with is compared with the one that a request comes with.
+    #[test]
+    fn routes_and_requests_have_one_normal_form(raw in "/([a./;:@é{ \"]|%2[eEfF5]|%3[bB]|%41|%7e|%c3%a9){0,16}") {
+        if let Ok(path) = normalise(&raw) {
+            prop_assert_eq!(portcullis_model::entities::normalize_path(&raw), path);
+        }
+    }
 }
