@@ -22,14 +22,13 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: Option<AccessLog>,
-    pub(crate) tls: Arc<rustls::ClientConfig>,
     /// Open client connections.
     pub(crate) connections: AtomicUsize,
     pub(crate) origins: Mutex<Origins>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, access_log: Option<AccessLog>, tls: Arc<rustls::ClientConfig>) -> Self {
+    pub(crate) fn new(settings: Settings, access_log: Option<AccessLog>) -> Self {
         let metrics = Metrics::new(settings.workers.max(1));
         if let Some(log) = &access_log {
             metrics.register_log(log.dropped_source());
@@ -40,7 +39,6 @@ impl Shared {
             metrics,
             settings,
             access_log,
-            tls,
             connections: AtomicUsize::new(0),
             origins: Mutex::new(Origins::default()),
         }

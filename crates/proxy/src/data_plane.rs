@@ -5,7 +5,6 @@ use crate::listener::{self, Stop};
 use crate::settings::{Listen, Settings};
 use crate::snapshot::{self, Changes, Snapshot};
 use crate::telemetry::{AccessLog, Metrics};
-use crate::upstream;
 use portcullis_model::plan::Plan;
 use portcullis_model::problem::Problems;
 use portcullis_plugins::registry::Build;
@@ -44,9 +43,6 @@ pub enum StartError {
     /// Most likely the system is out of threads or file descriptors.
     #[error("cannot start a worker thread")]
     Worker(#[source] io::Error),
-    /// The TLS library refused its own defaults; a fault of the build.
-    #[error("cannot prepare TLS for upstreams")]
-    Tls(#[source] rustls::Error),
 }
 
 impl DataPlane {
@@ -69,8 +65,7 @@ impl DataPlane {
                 worker.push((*listener, socket));
             }
         }
-        let tls = upstream::connect::tls_config().map_err(StartError::Tls)?;
-        let shared = Arc::new(Shared::new(settings, access_log, tls));
+        let shared = Arc::new(Shared::new(settings, access_log));
         let (stop, stopped) = watch::channel(Stop::Not);
         let threads = sockets
             .into_iter()

@@ -4,12 +4,13 @@ use crate::core::Shared;
 use crate::router::Router;
 use crate::telemetry::RouteMetrics;
 use crate::upstream::destination::Destination;
+use crate::upstream::origin::BadOrigin;
 pub(crate) use crate::upstream::origin::Origins;
-use portcullis_model::plan::{Candidate, Consumers, Matcher, Plan, PluginConfig, Route, Service};
+use portcullis_model::plan::{Candidate, Consumers, Matcher, Plan, PluginConfig, Protocol, Route, Service};
 use portcullis_model::problem::{Path, Problems, Segment};
 use portcullis_plugins::registry::Build;
 use portcullis_plugins::{Plugin, fold};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError};
 use uuid::Uuid;
@@ -147,10 +148,14 @@ pub(crate) fn compile(
         instances: HashMap::new(),
         by_consumer: HashMap::new(),
         lanes: HashMap::new(),
+        unverified: BTreeSet::new(),
     };
     let lanes = plan.endpoints.iter().map(|endpoint| compiler.lane(&endpoint.route)).collect();
     let matchers = plan.endpoints.iter().map(|endpoint| fingerprint(&endpoint.matcher)).collect();
-    let Compiler { problems, instances, .. } = compiler;
+    let Compiler { problems, instances, unverified, .. } = compiler;
+    if !problems.has_errors() && !unverified.is_empty() {
+        tracing::warn!(services = ?unverified, "tls_verify is false: anybody can answer in place of these services");
+    }
     match router {
         Some(router) if !problems.has_errors() => Ok(Snapshot {
             revision: previous.revision + 1,
@@ -175,6 +180,8 @@ struct Compiler<'a> {
     by_consumer: HashMap<*const BTreeMap<Uuid, Arc<PluginConfig>>, Arc<ByConsumer>>,
     /// By address of the plan's route.
     lanes: HashMap<*const Route, Arc<Lane>>,
+    /// Services whose certificate is not verified.
+    unverified: BTreeSet<String>,
 }
 
 impl Compiler<'_> {
@@ -247,10 +254,22 @@ impl Compiler<'_> {
     fn destination(&mut self, service: &Service) -> Option<Destination> {
         let mut origins = self.shared.origins.lock().unwrap_or_else(PoisonError::into_inner);
         match origins.intern(service.protocol, &service.host, service.port, &service.host, &service.tls) {
-            Ok(origin) => Some(Destination::Host(origin)),
+            Ok(origin) => {
+                if service.protocol == Protocol::Https && service.tls.verify == Some(false) {
+                    self.unverified.insert(name_of(service));
+                }
+                Some(Destination::Host(origin))
+            }
             Err(bad) => {
-                let name = service.name.clone().unwrap_or_else(|| service.id.to_string());
-                self.problems.error(Path::root().key("services").key(name).key("host"), bad.to_string());
+                let path = Path::root().key("services").key(name_of(service));
+                let path = match &bad {
+                    BadOrigin::Host(_) | BadOrigin::TlsName(_) => path.key("host"),
+                    BadOrigin::Tls(bad) => match bad.index {
+                        Some(index) => path.key(bad.field).index(index),
+                        None => path.key(bad.field),
+                    },
+                };
+                self.problems.error(path, bad.to_string());
                 None
             }
         }
@@ -285,6 +304,10 @@ impl Options {
 /// Where a configuration was written does not change what it means.
 fn means_the_same(a: &PluginConfig, b: &PluginConfig) -> bool {
     (a.id, &a.plugin, &a.when, &a.config) == (b.id, &b.plugin, &b.when, &b.config)
+}
+
+fn name_of(service: &Service) -> String {
+    service.name.clone().unwrap_or_else(|| service.id.to_string())
 }
 
 /// `services[0].plugins[1]`, taken apart again.

@@ -5,12 +5,10 @@ use super::origin::Origin;
 use crate::core::Core;
 use hyper::client::conn::http1;
 use portcullis_model::plan::Service;
-use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -26,27 +24,13 @@ pub(super) enum NoConnection {
     Name(#[source] io::Error),
     #[error("cannot connect")]
     Tcp(#[source] io::Error),
-    /// Most likely a certificate that the public roots do not vouch for.
+    /// Most likely a certificate that no trusted one vouches for; the source says what is wrong with it.
     #[error("cannot agree on TLS")]
     Tls(#[source] io::Error),
     #[error("the engine refused the connection")]
     Engine(#[source] hyper::Error),
     #[error("connecting took too long")]
     TimedOut,
-}
-
-/// How servers are verified: always, by the public roots that are compiled in, so that an image without a
-/// certificate store works.
-pub(crate) fn tls_config() -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 /// Opens a connection: tries the addresses in the resolver's order, each once, at most one more than the service's
@@ -71,21 +55,16 @@ pub(super) async fn connect(core: &Core, origin: &Origin, service: &Service) -> 
 async fn open(core: &Core, origin: &Origin, address: SocketAddr) -> Result<Box<Link>, NoConnection> {
     let tcp = TcpStream::connect(address).await.map_err(NoConnection::Tcp)?;
     tcp.set_nodelay(true).map_err(NoConnection::Tcp)?;
-    let transport = match &origin.tls_name {
+    let transport = match &origin.tls {
         None => Transport::Plain(tcp),
-        Some(name) => Transport::Tls(Box::new(secure(&core.shared.tls, name, tcp).await.map_err(NoConnection::Tls)?)),
+        Some(tls) => {
+            let connecting = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), tcp);
+            Transport::Tls(Box::new(connecting.await.map_err(NoConnection::Tls)?))
+        }
     };
     let (io, watch) = core.watches.watch(transport);
     let engine = http1::Builder::new().handshake(io).await.map_err(NoConnection::Engine)?;
     Ok(Link::new(origin.index, address, core.clock.coarse(), watch, engine))
-}
-
-async fn secure(
-    config: &Arc<rustls::ClientConfig>,
-    name: &ServerName<'static>,
-    tcp: TcpStream,
-) -> io::Result<TlsStream<TcpStream>> {
-    TlsConnector::from(config.clone()).connect(name.clone(), tcp).await
 }
 
 /// The addresses behind the origin's name, asked of the system and remembered for a short while.

@@ -4,13 +4,14 @@
 //! the number of the address, and a request moves into its connection without a copy.
 
 mod body;
-pub(crate) mod connect;
+mod connect;
 pub(crate) mod destination;
 mod link;
 pub(crate) mod origin;
 pub(crate) mod pool;
 mod relay;
 mod send;
+pub(crate) mod tls;
 
 pub(crate) use body::{Outbound, Upload};
 pub(crate) use relay::Relay;

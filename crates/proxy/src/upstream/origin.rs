@@ -1,30 +1,47 @@
 //! Where services are: each address is numbered once, so that workers find its pool by index.
 
+use super::tls::{BadTls, Configs};
 use http::HeaderValue;
 use portcullis_model::plan::{Protocol, ServiceTls};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+/// How many addresses there are before those that nobody uses are looked for.
+const FORGET_FROM: usize = 64;
 
 /// An address that upstream connections lead to, and how TLS is spoken there. Services with the same one share its
 /// connections.
 #[derive(Debug)]
 pub struct Origin {
     /// Never given to another address, even when no service uses this one any more: its pool may still hold
-    /// connections.
+    /// connections. So pools only grow, by some tens of bytes per address.
     pub(crate) index: usize,
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
-    /// The name that the server must prove; `None` speaks plain HTTP.
-    pub(crate) tls_name: Option<ServerName<'static>>,
+    /// `None` speaks plain HTTP.
+    pub(crate) tls: Option<Secure>,
     /// `Host` for it, with the port where it is not the scheme's own.
     pub(crate) host_header: HeaderValue,
 }
 
-/// Every address that was ever configured since the start. It only grows, by some hundred bytes per address.
+/// How TLS is spoken to an address.
+#[derive(Debug)]
+pub(crate) struct Secure {
+    /// The name that the server must prove.
+    pub(crate) name: ServerName<'static>,
+    pub(crate) config: Arc<ClientConfig>,
+}
+
+/// Every address of the configurations that are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
-    known: HashMap<Key, Arc<Origin>>,
+    known: HashMap<Key, Weak<Origin>>,
+    /// How many there have been.
+    numbered: usize,
+    forget_at: usize,
+    configs: Configs,
 }
 
 /// Protocol, host, port, the name that the server must prove, and the rest of what TLS depends on.
@@ -37,6 +54,8 @@ pub(crate) enum BadOrigin {
     Host(Box<str>),
     #[error("'{0}' is no name that a certificate could prove")]
     TlsName(Box<str>),
+    #[error(transparent)]
+    Tls(#[from] BadTls),
 }
 
 impl Origins {
@@ -56,22 +75,33 @@ impl Origins {
             Protocol::Https => (proves.to_ascii_lowercase().into(), tls.clone()),
         };
         let key: Key = (protocol, host, port, proves, tls);
-        if let Some(known) = self.known.get(&key) {
-            return Ok(known.clone());
+        if let Some(known) = self.known.get(&key).and_then(Weak::upgrade) {
+            return Ok(known);
         }
-        let (protocol, host, port, proves, _) = key.clone();
-        let tls_name = match protocol {
+        let (protocol, host, port, proves, tls) = key.clone();
+        let tls = match protocol {
             Protocol::Http => None,
             Protocol::Https => {
-                Some(ServerName::try_from(&*proves).map_err(|_| BadOrigin::TlsName(proves.clone()))?.to_owned())
+                let name = ServerName::try_from(&*proves).map_err(|_| BadOrigin::TlsName(proves.clone()))?.to_owned();
+                Some(Secure { name, config: self.configs.of(&tls)? })
             }
         };
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
         let own_port = if protocol == Protocol::Http { 80 } else { 443 };
         let authority = if port == own_port { bracketed } else { format!("{bracketed}:{port}") };
         let host_header = HeaderValue::try_from(authority).map_err(|_| BadOrigin::Host(host.clone()))?;
-        let origin = Arc::new(Origin { index: self.known.len(), host, port, tls_name, host_header });
-        self.known.insert(key, origin.clone());
+        let origin = Arc::new(Origin { index: self.numbered, host, port, tls, host_header });
+        self.numbered += 1;
+        self.forget_unused();
+        self.known.insert(key, Arc::downgrade(&origin));
         Ok(origin)
+    }
+
+    /// Looks through all of them only once they have doubled.
+    fn forget_unused(&mut self) {
+        if self.known.len() >= self.forget_at {
+            self.known.retain(|_, origin| origin.strong_count() > 0);
+            self.forget_at = FORGET_FROM.max(self.known.len() * 2);
+        }
     }
 }

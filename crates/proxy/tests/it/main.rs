@@ -11,4 +11,5 @@ mod peek;
 mod reasons;
 mod relay;
 mod reload;
+mod upstream_tls;
 mod wire;
