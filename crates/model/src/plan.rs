@@ -98,8 +98,9 @@ pub struct Route {
     pub https_redirect_status: u16,
     pub strip_path: bool,
     pub preserve_host: bool,
-    /// Whether a body is read whole before the upstream is asked, and its answer's before the client is told.
+    /// Whether a small body is read whole before the upstream is asked; a large one always streams.
     pub request_buffering: bool,
+    /// Answers stream with either value.
     pub response_buffering: bool,
     /// Where it goes; `None` answers 503 once the steps have run.
     pub service: Option<Arc<Service>>,

@@ -10,13 +10,13 @@ use crate::listener::Client;
 use crate::render::{Failure, PRODUCT, REQUEST_ID};
 use crate::snapshot::Lane;
 use crate::target;
-use crate::upstream::{Outbound, Relay, Upload};
+use crate::upstream::{Outbound, Relay, Upload, trailers};
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
 use portcullis_model::plan::Protocol;
 use portcullis_plugins::context::{Edits, HeaderEdit};
@@ -35,11 +35,22 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const UPSTREAM_LATENCY: HeaderName = HeaderName::from_static("x-kong-upstream-latency");
 const PROXY_LATENCY: HeaderName = HeaderName::from_static("x-kong-proxy-latency");
 
+/// The one protocol that a connection can change to.
+const WEBSOCKET: &str = "websocket";
+
 /// As many headers as are added at most beside those of the steps: so the map grows once.
-const OURS: usize = 12;
+const OURS: usize = 14;
 
 /// Names to take out of a map; a request has one or two of them.
 type Names = SmallVec<[HeaderName; 4]>;
+
+/// What an answer may hold beside its head and its body, as far as the client has asked for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowed {
+    /// The change to another protocol.
+    pub(crate) switch: bool,
+    pub(crate) trailers: bool,
+}
 
 /// The request as the upstream gets it.
 pub(crate) fn outgoing(
@@ -50,7 +61,7 @@ pub(crate) fn outgoing(
     mut upload: Option<Box<Upload>>,
     client: &Client,
     id: RequestId,
-) -> Result<Request<Outbound>, Failure> {
+) -> Result<(Request<Outbound>, Allowed), Failure> {
     let destination = lane.destination.as_ref().ok_or(Failure::NoService)?;
     let uri = upstream_uri(&head, found, lane, &edits)?;
     let mut headers = mem::take(&mut head.headers);
@@ -60,6 +71,10 @@ pub(crate) fn outgoing(
     let ending: Names = headers.keys().filter(ends).cloned().collect();
     let addresses = addresses(&headers, &ending, &client.peer_header);
     let trailers = wants_trailers(&headers, &ending);
+    let switches = upload.is_none()
+        && head.method == Method::GET
+        && head.version == Version::HTTP_11
+        && names_websocket(&headers, &ending);
     take_out(&mut headers, ending);
     // Nothing of what is appended is in the map any more.
     headers.reserve(OURS + edits.headers.len());
@@ -85,22 +100,46 @@ pub(crate) fn outgoing(
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, length.into());
     }
+    if switches {
+        name_websocket(&mut headers);
+    }
     apply(&mut headers, edits.headers);
-    let mut request = Request::new(Outbound::new(upload));
+    let mut request = Request::new(match upload {
+        Some(upload) => Outbound::Upload(upload),
+        None => Outbound::Nothing,
+    });
     *request.method_mut() = head.method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
-    Ok(request)
+    Ok((request, Allowed { switch: switches, trailers: trailers || head.version == Version::HTTP_2 }))
 }
 
 /// Makes an upstream's answer fit for the client.
-pub(crate) fn incoming(answer: &mut Response<Relay>, is_head: bool) -> Result<(), Failure> {
+pub(crate) fn incoming(answer: &mut Response<Relay>, is_head: bool, allowed: Allowed) -> Result<(), Failure> {
     let exact = answer.body().size_hint().exact();
     let bodiless = is_head || answer.body().is_end_stream();
     let headers = answer.headers_mut();
     let ending: Names = headers.keys().filter(|name| ends_here(name)).cloned().collect();
     settle_length(headers, &ending, exact, bodiless)?;
+    let trailers = allowed.trailers && exact.is_none() && !bodiless;
+    let announced = if trailers && ending.contains(&TRAILER) { trailers::announced(headers) } else { None };
     take_out(headers, ending);
+    headers.extend(announced.map(|names| (TRAILER, names)));
+    if trailers {
+        answer.body_mut().pass_trailers();
+    }
+    Ok(())
+}
+
+/// The same for a 101: it must name the one protocol that was asked for.
+pub(crate) fn switching(headers: &mut HeaderMap) -> Result<(), Failure> {
+    let ending: Names = headers.keys().filter(|name| ends_here(name)).cloned().collect();
+    if !names_websocket(headers, &ending) {
+        return Err(Failure::BadUpstreamResponse);
+    }
+    take_out(headers, ending);
+    headers.remove(CONTENT_LENGTH);
+    name_websocket(headers);
     Ok(())
 }
 
@@ -221,8 +260,24 @@ fn wants_trailers(headers: &HeaderMap, present: &Names) -> bool {
         && headers.get_all(TE).iter().any(|te| tokens(te).any(|token| token.eq_ignore_ascii_case("trailers")))
 }
 
+/// Whether a message is about a change to WebSocket and nothing else. Every other protocol is taken out (S-42).
+fn names_websocket(headers: &HeaderMap, present: &Names) -> bool {
+    if !present.contains(&UPGRADE) {
+        return false;
+    }
+    let mut protocols = headers.get_all(UPGRADE).iter().flat_map(tokens);
+    let one = protocols.next().is_some_and(|protocol| protocol.eq_ignore_ascii_case(WEBSOCKET));
+    let mut listed = headers.get_all(CONNECTION).iter().flat_map(tokens);
+    one && protocols.next().is_none() && listed.any(|name| name.eq_ignore_ascii_case(UPGRADE.as_str()))
+}
+
+fn name_websocket(headers: &mut HeaderMap) {
+    headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.append(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+}
+
 /// Headers that mean this hop alone (RFC 9110 section 7.6.1), and those that this hop has already acted on.
-fn ends_here(name: &HeaderName) -> bool {
+pub(crate) fn ends_here(name: &HeaderName) -> bool {
     matches!(
         *name,
         CONNECTION | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE | EXPECT

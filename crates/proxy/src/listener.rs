@@ -10,6 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use portcullis_model::plan::Protocol;
 use socket2::{Domain, Socket, Type};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
@@ -158,9 +159,16 @@ async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: Socke
         port_header: HeaderValue::from(local.port()),
         watch,
     });
+    let switched = RefCell::new(None);
     let service = service_fn(|request| {
-        let (core, client) = (core.clone(), client.clone());
-        async move { Ok::<_, Infallible>(request::handle(&core, &client, request).await) }
+        let (core, client, switched) = (core.clone(), client.clone(), &switched);
+        async move {
+            let mut answer = request::handle(&core, &client, request).await;
+            if let Some(tunnel) = answer.body_mut().switched() {
+                switched.replace(Some(tunnel));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     // The engine's buffers are most of what a connection costs, so it has them only while it is in use: not before
     // its first byte, and not once it has rested for a while.
@@ -183,7 +191,18 @@ async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: Socke
                 io = parts.io;
                 io.unread(parts.read_buf);
             }
-            Some(Ok(())) => return,
+            Some(Ok(())) => {
+                // Out of the cell before anything is waited for.
+                let tunnel = switched.take();
+                if let Some(tunnel) = tunnel {
+                    let parts = connection.into_parts();
+                    let mut io = parts.io;
+                    // What the client said before the upstream agreed has waited here (S-42).
+                    io.unread(parts.read_buf);
+                    tunnel.carry(io).await;
+                }
+                return;
+            }
             Some(Err(error)) => {
                 return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke off");
             }

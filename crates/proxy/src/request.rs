@@ -10,7 +10,7 @@ use crate::render::Failure;
 use crate::scope::{Answer, Body, Scope};
 use crate::snapshot::Snapshot;
 use crate::upstream::{self, Upload};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use std::mem;
 use std::rc::Rc;
@@ -65,7 +65,7 @@ async fn forward(
     snapshot: &Snapshot,
     found: Found,
     head: Head,
-    upload: Option<Box<Upload>>,
+    mut upload: Option<Box<Upload>>,
     scope: &mut Scope,
 ) -> Result<Response<Answer>, Failure> {
     let lane = &snapshot.lanes[found.endpoint];
@@ -75,13 +75,29 @@ async fn forward(
     let (core, client) = (scope.core.clone(), scope.client.clone());
     let version = head.version;
     let edits = mem::take(&mut scope.cx.edits);
-    let request = headers::outgoing(head, found, lane, edits, upload, &client, scope.id)?;
+    if lane.route.request_buffering
+        && let Some(upload) = &mut upload
+    {
+        upload.gather().await?;
+    }
+    let (request, allowed) = headers::outgoing(head, found, lane, edits, upload, &client, scope.id)?;
     scope.sent = Some(core.clock.read());
     let mut answer = upstream::send(&core, destination, service, &client.watch, request).await?;
     let latency = scope.answered_by(answer.body().peer());
-    headers::incoming(&mut answer, scope.is_head)?;
+    let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    match switches {
+        false => headers::incoming(&mut answer, scope.is_head, allowed)?,
+        true if allowed.switch => headers::switching(answer.headers_mut())?,
+        // Nobody asked for it.
+        true => return Err(Failure::BadUpstreamResponse),
+    }
     headers::mark_proxied(answer.headers_mut(), version, scope.id, latency);
-    Ok(answer.map(Answer::Relay))
+    let (head, relay) = answer.into_parts();
+    let answer = match switches {
+        false => Answer::Relay(relay),
+        true => Answer::Switch(relay.switch(service.read_timeout).ok_or(Failure::BadUpstreamResponse)?),
+    };
+    Ok(Response::from_parts(head, answer))
 }
 
 /// The connection ends with this answer: where the next request would begin may be in doubt.

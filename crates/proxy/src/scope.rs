@@ -8,8 +8,9 @@ use crate::headers::{self, Latency};
 use crate::ids::RequestId;
 use crate::listener::Client;
 use crate::render::{self, Asked, Failure, To};
+use crate::stream::Watched;
 use crate::telemetry::{Entry, RouteMetrics};
-use crate::upstream::Relay;
+use crate::upstream::{Relay, Tunnel};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, header};
@@ -23,6 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::{Instant, SystemTime};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// One request, from its head to the end of its answer.
 pub(crate) struct Scope {
@@ -143,7 +145,7 @@ impl Scope {
     /// Moves into the answer's body.
     pub(crate) fn close_with(mut self: Box<Self>, answer: Response<Answer>) -> Response<Body> {
         self.status = Some(answer.status());
-        answer.map(|answer| Body { answer, scope: self })
+        answer.map(|answer| Body { answer, scope: Some(self) })
     }
 }
 
@@ -194,16 +196,45 @@ impl Drop for Scope {
     }
 }
 
-/// The bytes of an answer: made here, or on their way from an upstream.
+/// The bytes of an answer: made here, or on their way from an upstream; or what comes instead of HTTP after it.
 pub(crate) enum Answer {
     Whole(Bytes),
     Relay(Relay),
+    Switch(Tunnel),
 }
 
 /// An answer's body and the scope that ends with it.
 pub(crate) struct Body {
     answer: Answer,
+    /// Gone once it belongs to a tunnel.
+    scope: Option<Box<Scope>>,
+}
+
+/// A tunnel and the scope that ends with it.
+pub(crate) struct Switched {
+    tunnel: Tunnel,
     scope: Box<Scope>,
+}
+
+impl Body {
+    /// What follows this answer's head instead of a body and further requests.
+    pub(crate) fn switched(&mut self) -> Option<Switched> {
+        if !matches!(self.answer, Answer::Switch(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.answer, Answer::Whole(Bytes::new())) {
+            Answer::Switch(tunnel) => Some(Switched { tunnel, scope: self.scope.take()? }),
+            Answer::Whole(_) | Answer::Relay(_) => None,
+        }
+    }
+}
+
+impl Switched {
+    /// Carries bytes between `client` and the upstream until one of them ends it.
+    pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(mut self, client: Watched<S>) {
+        let watch = self.scope.client.clone();
+        self.tunnel.carry(client, &watch.watch, &mut self.scope.bytes).await;
+    }
 }
 
 impl http_body::Body for Body {
@@ -218,9 +249,10 @@ impl http_body::Body for Body {
             Answer::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Answer::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Answer::Relay(relay) => Pin::new(relay).poll_frame(cx),
+            Answer::Switch(_) => Poll::Ready(None),
         };
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.scope.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        if let (Poll::Ready(Some(Ok(frame))), Some(scope)) = (&polled, &mut self.scope) {
+            scope.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
         polled
     }
@@ -229,6 +261,7 @@ impl http_body::Body for Body {
         match &self.answer {
             Answer::Whole(bytes) => bytes.is_empty(),
             Answer::Relay(relay) => relay.is_end_stream(),
+            Answer::Switch(_) => true,
         }
     }
 
@@ -236,14 +269,15 @@ impl http_body::Body for Body {
         match &self.answer {
             Answer::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Answer::Relay(relay) => relay.size_hint(),
+            Answer::Switch(_) => SizeHint::with_exact(0),
         }
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if let Answer::Relay(relay) = &mut self.answer {
-            relay.close(&self.scope.core.pools);
+        if let (Answer::Relay(relay), Some(scope)) = (&mut self.answer, &self.scope) {
+            relay.close(&scope.core.pools);
         }
     }
 }

@@ -298,14 +298,14 @@ impl Watched<TcpStream> {
         })
         .await
     }
+}
 
+impl<S> Watched<S> {
     /// Puts back what was read too much.
     pub(crate) fn unread(&mut self, bytes: Bytes) {
         self.unread = bytes;
     }
-}
 
-impl<S> Watched<S> {
     /// A stream whose reads are late can still be written to: a client whose body stopped gets its answer.
     fn late(&self, late: &Cell<bool>) -> Option<io::Error> {
         (late.get() || self.watch.write_late.get()).then(|| io::ErrorKind::TimedOut.into())

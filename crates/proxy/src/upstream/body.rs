@@ -10,8 +10,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// The client's body on its way to the upstream, or none.
-pub(crate) struct Outbound(Option<Box<Upload>>);
+/// What is read of a body at most before the upstream is asked: what Kong keeps in memory before it writes a body to
+/// a file, doubled; with every connection that the limits allow in use, that is 1 GiB.
+const SMALL: usize = 16 * 1024;
+
+/// What follows a request's head to the upstream.
+pub(crate) enum Outbound {
+    Nothing,
+    /// The client's body.
+    Upload(Box<Upload>),
+}
 
 /// A client's body. Trailers are dropped: they could carry what was removed from the head (S-19).
 pub(crate) struct Upload {
@@ -82,6 +90,15 @@ impl Upload {
             self.kept = read.freeze();
         }
         Ok((self.complete && self.kept.len() <= limit).then(|| self.kept.clone()))
+    }
+
+    /// Reads a small body to its end before anything is asked of the upstream, so that a client that sends slowly
+    /// holds no connection there (`request_buffering`). One that is long, or whose length is not known, streams.
+    pub(crate) async fn gather(&mut self) -> Result<(), Failure> {
+        if !self.complete && self.length().is_some_and(|length| length <= SMALL as u64) {
+            self.peek(SMALL).await?;
+        }
+        Ok(())
     }
 
     /// Sends `body` instead; for one that was read to its end.
@@ -167,17 +184,15 @@ impl Body for Upload {
 }
 
 impl Outbound {
-    pub(crate) fn new(upload: Option<Box<Upload>>) -> Self {
-        Self(upload)
-    }
-
     pub(super) fn is_upload(&self) -> bool {
-        self.0.is_some()
+        matches!(self, Outbound::Upload(_))
     }
 
     /// Says where it goes: until its end, that upstream's silence is nobody's fault.
     pub(super) fn goes_to(&mut self, upstream: &Rc<Watch>) {
-        if let Some(upload) = self.0.as_mut().filter(|upload| !upload.is_end_stream()) {
+        if let Outbound::Upload(upload) = self
+            && !upload.is_end_stream()
+        {
             upstream.uploading(true);
             upload.upstream = Some(upstream.clone());
         }
@@ -189,17 +204,23 @@ impl Body for Outbound {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.0 {
-            Some(upload) => Pin::new(&mut **upload).poll_frame(cx),
-            None => Poll::Ready(None),
+        match &mut *self {
+            Outbound::Upload(upload) => Pin::new(&mut **upload).poll_frame(cx),
+            Outbound::Nothing => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|upload| upload.is_end_stream())
+        match self {
+            Outbound::Upload(upload) => upload.is_end_stream(),
+            Outbound::Nothing => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |upload| upload.size_hint())
+        match self {
+            Outbound::Upload(upload) => upload.size_hint(),
+            Outbound::Nothing => SizeHint::with_exact(0),
+        }
     }
 }

@@ -8,7 +8,7 @@
 use super::body::Outbound;
 use super::connect::Transport;
 use crate::stream::{Watch, Watched};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Connection, SendRequest};
@@ -41,7 +41,7 @@ enum Driver {
         wire: Rc<RefCell<Option<Wire>>>,
         task: AbortHandle,
     },
-    /// It has ended.
+    /// It has ended, or goes on without a holder.
     Nobody,
 }
 
@@ -63,10 +63,16 @@ impl Link {
 
     /// Moves the connection on, if that is the holder's business.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Driver::Holder(wire) = &mut self.driver
-            && Pin::new(wire).poll(cx).is_ready()
-        {
+        if self.poll_wire(cx).is_ready() {
             self.driver = Driver::Nobody;
+        }
+    }
+
+    /// Not to be asked again once it is ready: the connection has nothing left to do.
+    fn poll_wire(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.driver {
+            Driver::Holder(wire) => Pin::new(wire).poll(cx).map(drop),
+            Driver::Task { .. } | Driver::Nobody => Poll::Pending,
         }
     }
 
@@ -81,8 +87,17 @@ impl Link {
         }
         let mut answer = pin!(self.sender.try_send_request(request));
         poll_fn(|cx| -> Poll<_> {
-            self.drive(cx);
-            answer.as_mut().poll(cx)
+            let ended = self.poll_wire(cx).is_ready();
+            let polled = answer.as_mut().poll(cx);
+            // One that has been switched is kept for what comes behind the answer's head.
+            let switched =
+                matches!(&polled, Poll::Ready(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS);
+            if !ended || switched {
+                return polled;
+            }
+            // A request that it has not taken any more comes back when it is dropped.
+            self.driver = Driver::Nobody;
+            if polled.is_pending() { answer.as_mut().poll(cx) } else { polled }
         })
         .await
     }
@@ -100,6 +115,20 @@ impl Link {
             self.driver = wire.map_or(Driver::Nobody, Driver::Holder);
         }
         Some(self)
+    }
+
+    /// After a 101: the bytes below HTTP, those first that came behind the answer's head. `None` where that is not
+    /// possible, as after a request with a body.
+    pub(super) fn switch(mut self: Box<Self>) -> Option<(Watched<Transport>, Rc<Watch>)> {
+        match std::mem::replace(&mut self.driver, Driver::Nobody) {
+            Driver::Holder(wire) => {
+                let parts = wire.into_parts();
+                let mut io = parts.io;
+                io.unread(parts.read_buf);
+                Some((io, self.watch.clone()))
+            }
+            Driver::Task { .. } | Driver::Nobody => None,
+        }
     }
 
     fn drive_by_task(&mut self) {

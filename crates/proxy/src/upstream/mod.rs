@@ -12,7 +12,10 @@ pub(crate) mod pool;
 mod relay;
 mod send;
 pub(crate) mod tls;
+pub(crate) mod trailers;
+mod tunnel;
 
 pub(crate) use body::{Outbound, Upload};
 pub(crate) use relay::Relay;
 pub(crate) use send::send;
+pub(crate) use tunnel::Tunnel;

@@ -2,17 +2,22 @@
 
 use super::link::Link;
 use super::pool::Pools;
+use super::trailers;
+use super::tunnel::Tunnel;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// The body of an upstream's answer. It moves its connection on whenever it is polled.
 pub(crate) struct Relay {
     incoming: Incoming,
     complete: bool,
+    /// The client takes trailers.
+    trailers: bool,
     peer: SocketAddr,
     /// Gone once the exchange is over.
     link: Option<Box<Link>>,
@@ -20,12 +25,23 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(super) fn new(incoming: Incoming, link: Box<Link>) -> Self {
-        Self { complete: incoming.is_end_stream(), incoming, peer: link.peer, link: Some(link) }
+        Self { complete: incoming.is_end_stream(), incoming, trailers: false, peer: link.peer, link: Some(link) }
     }
 
     /// Where it comes from.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// From here on trailers go to the client, those that may.
+    pub(crate) fn pass_trailers(&mut self) {
+        self.trailers = true;
+    }
+
+    /// After a 101: what is below HTTP. Its connection belongs to no pool any more.
+    pub(crate) fn switch(mut self, idle: Duration) -> Option<Tunnel> {
+        let (upstream, watch) = self.link.take()?.switch()?;
+        Some(Tunnel::new(upstream, watch, idle))
     }
 
     /// The client has the answer's end, or has left: the connection goes back to its pool if the body is complete
@@ -48,7 +64,14 @@ impl Body for Relay {
         if let Some(link) = &mut self.link {
             link.drive(cx);
         }
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let polled = match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) if !frame.is_data() => {
+                self.complete = true;
+                let trailers = frame.into_trailers().ok().filter(|_| self.trailers).and_then(trailers::allowed);
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+            polled => polled,
+        };
         self.complete = match &polled {
             // A body of known length is complete with its last byte: nobody asks for more.
             Poll::Ready(Some(Ok(_))) => self.incoming.is_end_stream(),

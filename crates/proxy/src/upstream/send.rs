@@ -9,7 +9,7 @@ use super::relay::Relay;
 use crate::core::Core;
 use crate::render::Failure;
 use crate::stream::Watch;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use portcullis_model::plan::Service;
 use std::rc::Rc;
 
@@ -37,21 +37,13 @@ pub(crate) async fn send(
         link.watch.limit_writes(service.write_timeout);
         request.body_mut().goes_to(&link.watch);
         match link.exchange(request).await {
-            Ok(answer) => return accept(answer, link),
+            Ok(answer) => return Ok(answer.map(|incoming| Relay::new(incoming, link))),
             Err(mut error) => match error.take_message() {
                 Some(unsent) if used_before => request = unsent,
                 _ => return Err(blame(error.error(), &link, origin, client)),
             },
         }
     }
-}
-
-/// An upgrade was not asked for (its header is not forwarded), so nothing may be switched.
-fn accept(answer: Response<hyper::body::Incoming>, link: Box<Link>) -> Result<Response<Relay>, Failure> {
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Failure::BadUpstreamResponse);
-    }
-    Ok(answer.map(|incoming| Relay::new(incoming, link)))
 }
 
 fn unconnected(origin: &Origin, why: &NoConnection) -> Failure {

@@ -168,24 +168,6 @@ async fn an_unread_body_is_no_request() {
     assert_eq!(upstream.connections(), 0);
 }
 
-// S-42: an upgrade is not forwarded; a pipelined request is one of its own.
-#[tokio::test]
-async fn no_upgrade() {
-    let upstream = Upstream::echo().await;
-    let (_gateway, address) = start(plan(upstream.address, &[]));
-    let mut wire = Wire::connect(address).await;
-    let request = "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
-    let (first, second) = (wire.ask(request).await, wire.answer().await);
-    assert!(first.text().starts_with("GET /1 ") && second.text().starts_with("GET /2 "));
-    assert_eq!(first.seen().one("upgrade"), None);
-
-    let switching =
-        Upstream::once(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nsmuggled").await;
-    let (_gateway, address) = start(plan(switching.address, &[]));
-    let answer = Wire::connect(address).await.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert_eq!(answer.status(), 502);
-}
-
 // Answers with two ways to tell where they end leave with one.
 #[tokio::test]
 async fn upstream_lengths() {

@@ -1,8 +1,8 @@
 //! Time limits, size limits, and the end of a gateway.
 
-use crate::gateway::{plan, plan_with, quick, service, start, start_with};
+use crate::gateway::{endpoint, plan, plan_with, quick, route, service, start, start_with};
 use crate::wire::{PATIENCE, Upstream, Wire, answer};
-use portcullis_model::plan::Service;
+use portcullis_model::plan::{Plan, Route, Service};
 use portcullis_proxy::{DataPlane, Limits, Settings, StartError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,7 +113,9 @@ async fn slow_upstreams() {
 #[tokio::test]
 async fn a_slow_upload_does_not_blame_the_upstream() {
     let upstream = Upstream::echo().await;
-    let (_gateway, address) = start(plan_with(Service { read_timeout: SHORT, ..service(upstream.address) }));
+    let impatient = Service { read_timeout: SHORT, ..service(upstream.address) };
+    let streaming = Route { request_buffering: false, ..route(Some(impatient), &[]) };
+    let (_gateway, address) = start(Plan { endpoints: vec![endpoint("/", streaming)], ..Plan::default() });
     let mut wire = Wire::connect(address).await;
     wire.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n").await;
     for byte in ["a", "b", "c", "d"] {

@@ -11,5 +11,8 @@ mod peek;
 mod reasons;
 mod relay;
 mod reload;
+mod streaming;
+mod trailers;
+mod upgrade;
 mod upstream_tls;
 mod wire;
