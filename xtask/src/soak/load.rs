@@ -92,6 +92,7 @@ pub(super) struct Counts {
     requests: AtomicU64,
     wrong: AtomicU64,
     admitted: AtomicU64,
+    reconnected: AtomicU64,
     /// By kind and outcome.
     outcomes: Mutex<BTreeMap<(Kind, String), u64>>,
     told: Mutex<Vec<String>>,
@@ -120,7 +121,11 @@ impl Counts {
         for ((kind, outcome), count) in lock(&self.outcomes).iter() {
             kinds.entry(format!("{kind:?}")).or_default().insert(outcome.clone(), *count);
         }
-        json!({"all": self.requests.load(Relaxed), "by_kind": kinds})
+        json!({
+            "all": self.requests.load(Relaxed),
+            "sent_again_over_another_connection": self.reconnected.load(Relaxed),
+            "by_kind": kinds,
+        })
     }
 
     /// Counts something that went wrong.
@@ -258,16 +263,27 @@ impl Client<'_> {
         Request { kind, bytes, body }
     }
 
+    /// A server may close a connection that has been used, also when the next request is already on its way: then
+    /// that goes over a new one, once, as with every client. How often is counted.
     fn exchange(&mut self, bytes: &[u8]) -> Result<Answer, Failure> {
-        let mut connection = match self.open.take() {
-            Some(open) => open,
-            None => Connection::new(self.scene.proxy)?,
-        };
+        if let Some(used) = self.open.take() {
+            match self.exchange_over(used, bytes) {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => self.counts.reconnected.fetch_add(1, Relaxed),
+                Err(failure) => return Err(failure),
+            };
+        }
+        let fresh = Connection::new(self.scene.proxy)?;
+        self.exchange_over(fresh, bytes)?.ok_or_else(|| "the connection ended instead of an answer".into())
+    }
+
+    /// Nothing when the connection ended without a byte of an answer.
+    fn exchange_over(&mut self, mut connection: Connection, bytes: &[u8]) -> Result<Option<Answer>, Failure> {
         // A gateway that answers early may stop reading; its answer still counts.
         let written = connection.writer.write_all(bytes);
         let head = match (head(&mut connection.reader), written) {
             (Ok(Some(head)), _) => head,
-            (Ok(None), _) => return Err("the connection ended instead of an answer".into()),
+            (Ok(None), _) => return Ok(None),
             (Err(failure), Ok(())) => return Err(failure.into()),
             (Err(failure), Err(before)) => return Err(format!("{before}, then {failure}").into()),
         };
@@ -276,7 +292,7 @@ impl Client<'_> {
         if !head.closes {
             self.open = Some(connection);
         }
-        Ok(Answer { status, body, length })
+        Ok(Some(Answer { status, body, length }))
     }
 
     fn judge(&self, request: &Request, outcome: Result<Answer, Failure>, sent: Instant, start: Instant) {
