@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::Failure;
-use crate::program::{command, output, run};
+use crate::program::{command, output, root, run};
 
 /// Makes sure that `program` can be started, installing `packages` if it is missing and this user may.
 pub(crate) fn program(program: &str, packages: &[&str]) -> Result<(), Failure> {
@@ -50,6 +50,26 @@ pub(crate) fn npm(folder: &Path) -> Result<PathBuf, Failure> {
         return if cache.is_dir() { Ok(cache) } else { Err(failure) };
     }
     Ok(cache)
+}
+
+/// Builds h2spec, whose versions a module of our own locks (`xtask/h2spec`), and returns the program.
+pub(crate) fn h2spec() -> Result<PathBuf, Failure> {
+    if !there("go") {
+        return Err("go is missing".into());
+    }
+    let folder = root().join("xtask/h2spec");
+    let mut hasher = DefaultHasher::new();
+    fs::read(folder.join("go.sum"))?.hash(&mut hasher);
+    let program = cache()?.join("h2spec").join(format!("{:016x}", hasher.finish())).join("h2spec");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let fresh = program.with_extension(format!("new-{}", std::process::id()));
+    let mut build = command("go", &["build", "-o"]);
+    build.arg(&fresh).arg("github.com/summerwind/h2spec/cmd/h2spec").current_dir(&folder);
+    run(&mut build)?;
+    fs::rename(&fresh, &program)?;
+    Ok(program)
 }
 
 fn there(program: &str) -> bool {

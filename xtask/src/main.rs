@@ -1,5 +1,5 @@
-//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `features`, `fuzz`, `corpus`, `bench`,
-//! `soak`. CI calls the same ones.
+//! Recipes of this repository: `cargo xtask test`, `tidy`, `contract`, `gen`, `features`, `fuzz`, `corpus`, `h2spec`,
+//! `bench`, `soak`. CI calls the same ones.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
@@ -8,6 +8,7 @@ mod corpus;
 mod features;
 mod fuzz;
 mod generated;
+mod h2spec;
 mod install;
 mod program;
 mod rings;
@@ -55,6 +56,8 @@ enum Recipe {
     Fuzz(fuzz::Options),
     /// The framing corpus through nginx, haproxy and the gateway, as a table in bench/results.
     Corpus,
+    /// The conformance suite of HTTP/2 against the gateway, in clear and over TLS. Needs Go.
+    H2spec,
     /// Measurements.
     Bench {
         #[command(subcommand)]
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Recipe::Gen { check } => generated::run(check),
         Recipe::Soak(options) => soak::run(&options),
         Recipe::SoakPart(part) => soak::run_part(&part),
+        Recipe::H2spec => h2spec::recipe(),
         Recipe::Bench { what } => bench::run(&what),
     };
     match done {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::program::{command, root, run as run_program};
-use crate::{Failure, bench, features, generated, install, tidy};
+use crate::{Failure, bench, features, generated, h2spec, install, tidy};
 
 /// Tests of this module name run in a ring of their own, since they need node packages.
 const OIDC_PROVIDER: &str = "oidc_provider";
@@ -42,6 +42,7 @@ const RINGS: &[Ring] = &[
     Ring { name: "integration and end to end", run: integration, optional: false },
     Ring { name: "oidc-provider", run: oidc_provider, optional: false },
     Ring { name: "instructions", run: instructions, optional: true },
+    Ring { name: "h2spec", run: conformance, optional: true },
 ];
 
 /// Runs every ring, or those that are named, on after a failure too. With `all`, a ring that had to be skipped is an
@@ -138,6 +139,16 @@ fn instructions() -> Outcome {
     match bench::parts::check() {
         Ok(done) => one(done),
         Err(failure) => Outcome::Skipped(failure.to_string()),
+    }
+}
+
+fn conformance() -> Outcome {
+    if let Err(failure) = install::h2spec() {
+        return Outcome::Skipped(failure.to_string());
+    }
+    match h2spec::measure() {
+        Ok(h2spec::Found { passed, failed, skipped }) => Outcome::Ran(Count { passed, failed, skipped }),
+        Err(failure) => one(Err(failure)),
     }
 }
 

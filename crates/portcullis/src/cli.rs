@@ -39,13 +39,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     pub declarative: Option<PathBuf>,
 
-    /// Where clients connect: `ADDR:PORT`, several separated by commas; port 0 takes a free one [env:
+    /// Where clients connect: `ADDR:PORT [ssl] [http2]`, several separated by commas; port 0 takes a free one [env:
     /// PORTCULLIS_PROXY_LISTEN] [default: 0.0.0.0:8000]
     #[arg(long, value_name = "ADDR", value_parser = checked(listen::parse_list))]
     pub proxy_listen: Option<String>,
 
     /// Where /healthz, /readyz and /metrics are served [env: PORTCULLIS_STATUS_LISTEN] [default: 127.0.0.1:8007]
-    #[arg(long, value_name = "ADDR", value_parser = checked(listen::parse_list))]
+    #[arg(long, value_name = "ADDR", value_parser = checked(listen::parse_plain_list))]
     pub status_listen: Option<String>,
 
     /// Threads that carry requests, each with a listener of its own [env: PORTCULLIS_WORKERS] [default: one per core]
@@ -108,8 +108,8 @@ Examples:
   PORTCULLIS_DECLARATIVE=kong.yaml portcullis serve --access-log - --workers 2
 
 Signals:
-  SIGHUP            read the declarative file again (a change of it is seen by itself, too); open the
-                    access log anew
+  SIGHUP            read the declarative file and the certificates again (a change of them is seen by
+                    itself, too); open the access log anew
   SIGTERM, SIGINT   let running requests end, then exit with status 0; a second one ends at once";
 
 const CHECK_EXAMPLES: &str = "\
@@ -137,7 +137,7 @@ mod tests {
             (&["serve", "--no-such"], ErrorKind::UnknownArgument, "--no-such"),
             (&["serve", "--workers", "0"], ErrorKind::ValueValidation, "--workers"),
             (&["serve", "--proxy-listen", "8000"], ErrorKind::ValueValidation, "ADDR:PORT"),
-            (&["serve", "--proxy-listen", "127.0.0.1:8443 ssl"], ErrorKind::ValueValidation, "ssl"),
+            (&["serve", "--status-listen", "127.0.0.1:8443 ssl"], ErrorKind::ValueValidation, "ssl"),
             (&["demo", "--port", "70000"], ErrorKind::ValueValidation, "70000"),
             (&["check"], ErrorKind::MissingRequiredArgument, "FILE"),
         ];

@@ -82,6 +82,7 @@ mod tests {
     use crate::gateway::{Gateway, Plugins};
     use crate::settings::Settings;
     use std::collections::HashMap;
+    use std::net::SocketAddr;
     use tokio::runtime::Handle;
 
     /// The configuration that the README shows: at most 15 lines, no warning, and it loads.
@@ -89,7 +90,8 @@ mod tests {
     async fn the_example_loads() {
         let text = include_str!("../../../examples/declarative.yaml");
         assert!(text.lines().count() <= 15);
-        let settings = Settings { proxy_listen: vec!["127.0.0.1:0".parse().unwrap()], ..Settings::default() };
+        let settings =
+            Settings { proxy_listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()], ..Settings::default() };
         let variables = HashMap::from([("INTROSPECTION_AUTHORIZATION".to_owned(), "Basic eDp5".to_owned())]);
         let gateway =
             Gateway::start(&settings, Plugins::new(&settings, Handle::current(), variables), "--proxy-listen").unwrap();
@@ -103,7 +105,8 @@ mod tests {
     #[tokio::test]
     async fn problems_of_building_have_places() {
         let text = include_str!("../../../examples/declarative.yaml");
-        let settings = Settings { proxy_listen: vec!["127.0.0.1:0".parse().unwrap()], ..Settings::default() };
+        let settings =
+            Settings { proxy_listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()], ..Settings::default() };
         let plugins = Plugins::new(&settings, Handle::current(), HashMap::new());
         let gateway = Gateway::start(&settings, plugins, "--proxy-listen").unwrap();
         let problems = gateway.load(compile(text, gateway.catalog()).unwrap().plan).unwrap_err();

@@ -5,13 +5,13 @@ use crate::settings::Settings;
 use crate::settings::access_log::AccessLogTo;
 use portcullis_introspection::{CacheStats, FinishedCall, Observer};
 use portcullis_model::catalog::Catalog;
-use portcullis_model::plan::Plan;
+use portcullis_model::plan::{KeyPair, Plan};
 use portcullis_model::problem::Problems;
 use portcullis_plugins::env::{Env, EnvSettings};
 use portcullis_plugins::registry::Registry;
 use portcullis_proxy::snapshot::{Change, Changes};
 use portcullis_proxy::telemetry::{AccessLog, CacheNumbers, Metrics};
-use portcullis_proxy::{DataPlane, Listen, Loaded, StartError};
+use portcullis_proxy::{DataPlane, Loaded, StartError};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -73,15 +73,13 @@ impl Gateway {
             ),
         };
         let Plugins { registry, calls } = plugins;
-        let listen: Vec<Listen> = settings.proxy_listen.iter().copied().map(Listen::from).collect();
-        let plane = DataPlane::start(settings.proxy.clone(), &listen, registry.clone(), access_log).map_err(
-            |error| match error {
+        let plane = DataPlane::start(settings.proxy.clone(), &settings.proxy_listen, registry.clone(), access_log)
+            .map_err(|error| match error {
                 StartError::Listen { address, source } => {
                     Failure::Listen { address: address.to_string(), why: plain(&source), setting }
                 }
                 other => Failure::DataPlane(other),
-            },
-        )?;
+            })?;
         let (metrics, cache) = (plane.metrics(), registry.env().cache().clone());
         metrics.register_cache(move || numbers(&cache.stats()));
         // Set once: nobody else has this handle.
@@ -97,6 +95,11 @@ impl Gateway {
     /// Puts a plan in place of the one that is live, or nothing changes.
     pub(crate) fn load(&self, plan: Plan) -> Result<Loaded, Problems> {
         self.plane.load(plan)
+    }
+
+    /// Shows these certificates instead of those of before, or nothing changes.
+    pub(crate) fn show_certificates(&self, files: &[Vec<Arc<KeyPair>>]) -> Result<(), Problems> {
+        self.plane.show_certificates(files)
     }
 
     /// Counts a configuration that was refused.

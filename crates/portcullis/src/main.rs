@@ -3,6 +3,7 @@
 //! This is the only crate that knows both what the data plane runs (`portcullis-proxy`) and where its configuration
 //! comes from. It decides nothing about a request.
 
+mod certificates;
 mod check;
 mod cli;
 mod declarative;

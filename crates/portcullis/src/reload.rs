@@ -1,8 +1,9 @@
-//! Reads the declarative file again, on SIGHUP and when it changes.
+//! Reads the declarative file and the certificates' files again, on SIGHUP and when they change.
 //!
 //! What serves is replaced whole or not at all. A file that does not load leaves the last good configuration in
 //! place and says every problem in the log, once: a content that was looked at before is not looked at again.
 
+use crate::certificates::Certificates;
 use crate::declarative::{self, Compiled};
 use crate::gateway::{Gateway, summary};
 use crate::problems;
@@ -11,6 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use notify::event::{EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use portcullis_model::problem::Problems;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Reloader {
     path: PathBuf,
+    certificates: Certificates,
     gateway: Arc<Gateway>,
     status: Arc<Status>,
     /// Digest of the content that was seen last; `None` while the file cannot be read.
@@ -45,15 +48,22 @@ enum Outcome {
 }
 
 impl Reloader {
-    /// For a gateway in which `text`, the content of `path`, is live.
-    pub(crate) fn new(path: PathBuf, text: &str, gateway: Arc<Gateway>, status: Arc<Status>) -> Self {
-        Self { path, gateway, status, seen: Some(hash(text)) }
+    /// For a gateway in which `text`, the content of `path`, is live, and these certificates are shown.
+    pub(crate) fn new(
+        path: PathBuf,
+        text: &str,
+        certificates: Certificates,
+        gateway: Arc<Gateway>,
+        status: Arc<Status>,
+    ) -> Self {
+        Self { path, certificates, gateway, status, seen: Some(hash(text)) }
     }
 
     /// Runs until the task is dropped.
     pub(crate) async fn run(mut self, mut hangups: Signal) {
         let changed = Arc::new(Notify::new());
-        let watcher = watch(&self.path, changed.clone());
+        let paths: Vec<&Path> = std::iter::once(&*self.path).chain(self.certificates.paths()).collect();
+        let watcher = watch(&paths, changed.clone());
         if let Err(error) = &watcher {
             tracing::warn!("cannot watch {} for changes: {error}; SIGHUP still reads it", self.path.display());
         }
@@ -88,6 +98,7 @@ impl Reloader {
         if asked {
             self.gateway.reopen_access_log();
         }
+        self.certificates.look(&self.gateway, asked);
         let text = match declarative::read(&self.path) {
             Ok(text) => text,
             Err(failure) => {
@@ -147,24 +158,27 @@ async fn settled(changed: &Notify) {
     let _ = timeout_at(latest, async { while timeout(QUIET, changed.notified()).await.is_ok() {} }).await;
 }
 
-/// Watches the folder and not the file: editors put a new file in its place, and a mounted ConfigMap exchanges a
+/// Watches the folders and not the files: editors put a new file in its place, and a mounted ConfigMap exchanges a
 /// link beside it. Of a link the target's folder is watched too.
-fn watch(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let names: Vec<OsString> = [path, &target].into_iter().filter_map(Path::file_name).map(Into::into).collect();
+fn watch(paths: &[&Path], changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let targets = paths.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf()));
+    let both: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).chain(targets).collect();
+    let names: Vec<OsString> = both.iter().filter_map(|path| path.file_name()).map(Into::into).collect();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // An error may mean that events were lost: better to look once too often.
         if event.map_or(true, |event| concerns(&event, &names)) {
             changed.notify_one();
         }
     })?;
-    let folder = |path: &Path| match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    watcher.watch(&folder(path), RecursiveMode::NonRecursive)?;
-    if folder(path).canonicalize().ok() != Some(folder(&target)) {
-        watcher.watch(&folder(&target), RecursiveMode::NonRecursive)?;
+    let mut watched = HashSet::new();
+    for path in &both {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if watched.insert(folder.canonicalize().unwrap_or_else(|_| folder.to_owned())) {
+            watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        }
     }
     Ok(watcher)
 }

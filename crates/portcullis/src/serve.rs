@@ -3,6 +3,7 @@
 //! The control plane (this runtime of two threads: introspection calls, status listener, reload) and the data plane
 //! (threads of its own, see `portcullis-proxy`) share nothing but handles.
 
+use crate::certificates::Certificates;
 use crate::cli::ServeArgs;
 use crate::declarative::{self, Compiled};
 use crate::failure::{Failure, plain};
@@ -47,6 +48,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 
     let status_listeners = bind_status(&settings).await?;
     let gateway = Arc::new(Gateway::start(&settings, plugins, "--proxy-listen")?);
+    let certificates = Certificates::show(&settings.certificates, &gateway)?;
     let status = Arc::new(status_of(&gateway));
     tokio::spawn(status::serve(status_listeners.listeners, status.clone()));
     let loaded = gateway.load(plan).map_err(refused)?;
@@ -58,7 +60,8 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         tracing::info!("status listening on {address}");
     }
     tracing::info!("configuration revision {} live: {}", loaded.revision, summary(&loaded.changes));
-    tokio::spawn(Reloader::new(path.clone(), &text, gateway.clone(), status.clone()).run(signals.hangup));
+    let reloader = Reloader::new(path.clone(), &text, certificates, gateway.clone(), status.clone());
+    tokio::spawn(reloader.run(signals.hangup));
 
     let name = end_asked(&mut signals.terminate, &mut signals.interrupt).await;
     tracing::info!("{name}: no more connections, requests may run for {} s", settings.drain.as_secs_f64());

@@ -5,6 +5,7 @@ use crate::settings::{Limits, Settings};
 use crate::snapshot::{Origins, Snapshot};
 use crate::stream::{Clock, Watches};
 use crate::telemetry::{AccessLog, CoreMetrics, Metrics, RouteMetrics};
+use crate::tls::{self, Resolver};
 use crate::upstream::pool::Pools;
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
@@ -22,26 +23,32 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: Option<AccessLog>,
+    /// How clients are met on listeners that speak TLS.
+    pub(crate) client_tls: Arc<rustls::ServerConfig>,
+    pub(crate) certificates: Arc<Resolver>,
     /// Open client connections.
     pub(crate) connections: AtomicUsize,
     pub(crate) origins: Mutex<Origins>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, access_log: Option<AccessLog>) -> Self {
+    pub(crate) fn new(settings: Settings, access_log: Option<AccessLog>) -> Result<Self, rustls::Error> {
+        let certificates = Arc::<Resolver>::default();
         let metrics = Metrics::new(settings.workers.max(1));
         if let Some(log) = &access_log {
             metrics.register_log(log.dropped_source());
         }
-        Self {
+        Ok(Self {
             current: ArcSwap::from_pointee(Snapshot::empty()),
             revision: AtomicU64::new(0),
             metrics,
+            client_tls: tls::server_config(&settings, certificates.clone())?,
+            certificates,
             settings,
             access_log,
             connections: AtomicUsize::new(0),
             origins: Mutex::new(Origins::default()),
-        }
+        })
     }
 
     pub(crate) fn current(&self) -> Arc<Snapshot> {
@@ -55,6 +62,7 @@ impl Shared {
     /// Makes `snapshot` the one that new requests see.
     pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
         let revision = snapshot.revision;
+        self.certificates.plan.store(snapshot.certificates.clone());
         self.current.store(snapshot);
         self.revision.store(revision, Ordering::Release);
         self.metrics.live(revision);
@@ -103,6 +111,8 @@ pub(crate) struct Core {
     pub(crate) metrics: CoreMetrics,
     /// Set once the data plane takes no more connections.
     pub(crate) draining: Cell<bool>,
+    /// Says that `draining` has been set.
+    pub(crate) drain_began: Notify,
     /// This worker's open client connections.
     pub(crate) connections: Cell<usize>,
     pub(crate) connection_closed: Notify,
@@ -118,6 +128,7 @@ impl Core {
             ids: Ids::new(),
             metrics: shared.metrics.core(number),
             draining: Cell::new(false),
+            drain_began: Notify::new(),
             connections: Cell::new(0),
             connection_closed: Notify::new(),
             view: RefCell::new(View::new(shared.current())),

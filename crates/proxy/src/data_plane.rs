@@ -5,7 +5,8 @@ use crate::listener::{self, Stop};
 use crate::settings::{Listen, Settings};
 use crate::snapshot::{self, Changes, Snapshot};
 use crate::telemetry::{AccessLog, Metrics};
-use portcullis_model::plan::Plan;
+use crate::tls::Certificates;
+use portcullis_model::plan::{KeyPair, Plan};
 use portcullis_model::problem::Problems;
 use portcullis_plugins::registry::Build;
 use std::net::{SocketAddr, TcpListener};
@@ -43,6 +44,9 @@ pub enum StartError {
     /// Most likely the system is out of threads or file descriptors.
     #[error("cannot start a worker thread")]
     Worker(#[source] io::Error),
+    /// The TLS library refused its own defaults, or the system has no randomness.
+    #[error("cannot prepare TLS")]
+    Tls(#[source] rustls::Error),
 }
 
 impl DataPlane {
@@ -65,7 +69,7 @@ impl DataPlane {
                 worker.push((*listener, socket));
             }
         }
-        let shared = Arc::new(Shared::new(settings, access_log));
+        let shared = Arc::new(Shared::new(settings, access_log).map_err(StartError::Tls)?);
         let (stop, stopped) = watch::channel(Stop::Not);
         let threads = sockets
             .into_iter()
@@ -97,6 +101,17 @@ impl DataPlane {
         // A send fails only when the freeing thread is gone; then the last user frees it, slower but right.
         let _ = retired.send(previous);
         Ok(Loaded { revision, changes })
+    }
+
+    /// Shows these certificates to clients that ask for a name in them, beside those of the plan; the first of them
+    /// also to everybody whose name has none. Each is a key pair, and perhaps the same with another type of key. On
+    /// problems (`certificates[0].key: …`) nothing changes. Connections that are open go on.
+    pub fn show_certificates(&self, files: &[Vec<Arc<KeyPair>>]) -> Result<(), Problems> {
+        // One load at a time.
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = &self.shared.certificates.files;
+        shown.store(Arc::new(Certificates::of_files(files, &shown.load())?));
+        Ok(())
     }
 
     /// Revision of the live configuration; 0 before the first load.

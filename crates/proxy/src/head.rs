@@ -47,6 +47,9 @@ pub enum BadHead {
     /// Missing (but on HTTP/1.0), repeated, malformed, or not the target's own authority.
     #[error("the host is missing, repeated, malformed or contradicts the target")]
     Host,
+    /// Not one number; of HTTP/2, where the engine compares it with the body but lets others stand beside it.
+    #[error("the content length is not one number")]
+    ContentLength,
     /// `Transfer-Encoding` is anything but `chunked`, once.
     #[error("the transfer encoding is not exactly chunked")]
     TransferEncoding,
@@ -56,12 +59,19 @@ pub enum BadHead {
 
 impl Head {
     /// Checks what the engine parsed.
-    pub fn read(parts: Parts, arrival: Arrival) -> Result<Head, BadHead> {
+    pub fn read(mut parts: Parts, arrival: Arrival) -> Result<Head, BadHead> {
         if parts.method == Method::TRACE || parts.method == Method::CONNECT {
             return Err(BadHead::Method);
         }
         check_transfer_encoding(&parts.headers)?;
+        if parts.version == Version::HTTP_2 {
+            settle_http2(&mut parts)?;
+        }
         let host = Host::read(&parts.headers, &parts.uri, parts.version)?;
+        if parts.version == Version::HTTP_2 {
+            // The host has been compared; from here on a target is a target.
+            parts.uri = parts.uri.into_parts().path_and_query.map(Uri::from).unwrap_or_default();
+        }
         let normal_path = match target::normalise(parts.uri.path())? {
             std::borrow::Cow::Borrowed(_) => None,
             std::borrow::Cow::Owned(path) => Some(path.into()),
@@ -192,6 +202,31 @@ fn is_name_byte(byte: u8) -> bool {
             byte,
             b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
         )
+}
+
+/// Says in HTTP/1's words what HTTP/2 says in its own (S-44): the host, if only `:authority` names it; one line of
+/// cookies (RFC 9113 section 8.2.3); one length, which the engine compares with the body.
+fn settle_http2(parts: &mut Parts) -> Result<(), BadHead> {
+    let headers = &mut parts.headers;
+    if let Some(authority) = parts.uri.authority()
+        && !headers.contains_key(header::HOST)
+    {
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| BadHead::Host)?;
+        headers.insert(header::HOST, host);
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next()
+        && (lengths.next().is_some() || length.is_empty() || !length.as_bytes().iter().all(u8::is_ascii_digit))
+    {
+        return Err(BadHead::ContentLength);
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(cookies) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, cookies);
+    }
+    Ok(())
 }
 
 /// The engine reads any list that ends in `chunked` as chunked; another server may not.

@@ -32,6 +32,8 @@ const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-path");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const UPSTREAM_LATENCY: HeaderName = HeaderName::from_static("x-kong-upstream-latency");
 const PROXY_LATENCY: HeaderName = HeaderName::from_static("x-kong-proxy-latency");
 
@@ -185,6 +187,13 @@ pub(crate) fn apply(headers: &mut HeaderMap, edits: Vec<HeaderEdit>) {
     }
 }
 
+/// Takes out what says something about a connection: on HTTP/2 frames do that (RFC 9113 section 8.2.2).
+pub(crate) fn leave_connection_out(headers: &mut HeaderMap) {
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
 /// Who asked, as the upstream may believe it: nothing of it is taken from the client but the addresses before ours,
 /// since no peer is trusted in this version.
 fn forwarded(head: &Head, found: Found, lane: &Lane, client: &Client, headers: &mut HeaderMap) {
@@ -252,7 +261,12 @@ fn upstream_uri(head: &Head, found: Found, lane: &Lane, edits: &Edits) -> Result
 fn via(version: Version) -> HeaderValue {
     const VIA_1_0: &str = concat!("1.0 portcullis/", env!("CARGO_PKG_VERSION"));
     const VIA_1_1: &str = concat!("1.1 portcullis/", env!("CARGO_PKG_VERSION"));
-    HeaderValue::from_static(if version == Version::HTTP_10 { VIA_1_0 } else { VIA_1_1 })
+    const VIA_2: &str = concat!("2 portcullis/", env!("CARGO_PKG_VERSION"));
+    HeaderValue::from_static(match version {
+        Version::HTTP_10 => VIA_1_0,
+        Version::HTTP_2 => VIA_2,
+        _ => VIA_1_1,
+    })
 }
 
 fn wants_trailers(headers: &HeaderMap, present: &Names) -> bool {

@@ -25,8 +25,9 @@ pub mod snapshot;
 mod stream;
 pub mod target;
 pub mod telemetry;
+mod tls;
 mod upstream;
 
 pub use data_plane::{DataPlane, Loaded, StartError};
 pub use head::{Arrival, Head};
-pub use settings::{ClientCertificates, Limits, Listen, Settings};
+pub use settings::{ClientCertificates, Limits, Listen, Settings, TlsVersion};

@@ -1,10 +1,17 @@
-//! The listener: the only file that knows how the HTTP engine accepts and serves connections.
+//! The listener: accepts connections, secures those of TLS, and serves them. It alone knows the server side of the
+//! HTTP engine.
+
+mod http2;
+mod transport;
+
+pub(crate) use transport::Transport;
 
 use crate::core::Core;
 use crate::head::Arrival;
 use crate::request;
 use crate::settings::Listen;
-use crate::stream::Watch;
+use crate::stream::{Watch, Watched};
+use crate::tls::{self, HandshakeFailure, Secured};
 use http::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -43,14 +50,27 @@ pub(crate) struct Bound {
     pub(crate) sockets: Vec<TcpListener>,
 }
 
-/// What is known of a client before it has said anything. One per connection.
+/// What is known of a client before it has said anything. One per connection; on HTTP/2 one per stream.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) arrival: Arrival,
     pub(crate) peer_header: HeaderValue,
     /// The port it came to.
     pub(crate) port_header: HeaderValue,
+    /// Of the connection, or of the one stream that the request is on.
     pub(crate) watch: Rc<Watch>,
+}
+
+impl Client {
+    /// The same client, for a stream of its connection.
+    fn of_stream(&self, watch: Rc<Watch>) -> Self {
+        Self {
+            arrival: self.arrival.clone(),
+            peer_header: self.peer_header.clone(),
+            port_header: self.port_header.clone(),
+            watch,
+        }
+    }
 }
 
 /// Binds `address` once per worker; the system spreads connections over them. That also lets two processes listen on
@@ -83,8 +103,10 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
 /// A worker's life: accepts, ticks, and ends when it is told to and its connections have ended.
 pub(crate) async fn run(core: Rc<Core>, listeners: Vec<(Listen, TcpListener)>, mut stop: watch::Receiver<Stop>) {
     let ticking = tokio::task::spawn_local(tick(core.clone()));
-    let accepting: Vec<_> =
-        listeners.into_iter().map(|(_, listener)| tokio::task::spawn_local(accept(core.clone(), listener))).collect();
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|(kind, listener)| tokio::task::spawn_local(accept(core.clone(), kind, listener)))
+        .collect();
     // An error says that the handle is gone.
     let _ = stop.wait_for(|stop| matches!(stop, Stop::Drain(_))).await;
     let limit = match *stop.borrow() {
@@ -95,6 +117,7 @@ pub(crate) async fn run(core: Rc<Core>, listeners: Vec<(Listen, TcpListener)>, m
         task.abort();
     }
     core.draining.set(true);
+    core.drain_began.notify_waiters();
     core.watches.wake_all();
     let _ = timeout(limit, core.no_connections()).await;
     ticking.abort();
@@ -109,14 +132,14 @@ async fn tick(core: Rc<Core>) {
     }
 }
 
-async fn accept(core: Rc<Core>, listener: TcpListener) {
+async fn accept(core: Rc<Core>, kind: Listen, listener: TcpListener) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be used"),
     };
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => open(&core, socket, peer),
+            Ok((socket, peer)) => open(&core, kind, socket, peer),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(ACCEPT_AGAIN).await;
@@ -125,7 +148,7 @@ async fn accept(core: Rc<Core>, listener: TcpListener) {
     }
 }
 
-fn open(core: &Rc<Core>, socket: TcpStream, peer: SocketAddr) {
+fn open(core: &Rc<Core>, kind: Listen, socket: TcpStream, peer: SocketAddr) {
     let Some(seat) = Seat::take(core) else {
         return tracing::warn!("a connection is closed: there are as many as the limit allows");
     };
@@ -134,15 +157,79 @@ fn open(core: &Rc<Core>, socket: TcpStream, peer: SocketAddr) {
     };
     // Only a socket that is gone already refuses it.
     let _ = socket.set_nodelay(true);
-    tokio::task::spawn_local(serve(core.clone(), socket, peer, local, seat));
+    let peer = peer.ip().to_canonical();
+    let trusted = core.shared.settings.trusted_ips.iter().any(|network| network.contains(&peer));
+    let arrival = Arrival { protocol: Protocol::Http, peer, sni: None, trusted };
+    let core = core.clone();
+    if kind.tls {
+        tokio::task::spawn_local(secure(core, socket, arrival, local, seat));
+    } else {
+        let speaks = if kind.http2 { Speaks::AsItBegins } else { Speaks::Http1 };
+        tokio::task::spawn_local(serve(core, Transport::Plain(socket), speaks, arrival, local, seat));
+    }
+}
+
+/// Leads the handshake of one connection, then serves it. One that has not got through it when the worker drains is
+/// closed like one that rests.
+async fn secure(core: Rc<Core>, socket: TcpStream, mut arrival: Arrival, local: SocketAddr, seat: Seat) {
+    if core.draining.get() {
+        return;
+    }
+    let handshake = Box::pin(tls::accept(&core.shared.client_tls, &core.shared.certificates, socket));
+    let limited = timeout(core.limits().header_timeout, handshake);
+    let outcome = tokio::select! {
+        outcome = limited => outcome.unwrap_or(Err(HandshakeFailure::TimedOut)),
+        () = core.drain_began.notified() => return,
+    };
+    match outcome {
+        Ok(Secured { stream, server_name }) => {
+            (arrival.protocol, arrival.sni) = (Protocol::Https, Some(server_name));
+            let speaks = if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Speaks::Http2 } else { Speaks::Http1 };
+            serve(core, Transport::Tls(Box::new(stream)), speaks, arrival, local, seat).await;
+        }
+        Err(failure) => {
+            core.metrics.handshake_failed(&failure);
+            let error = &failure as &dyn std::error::Error;
+            tracing::debug!(peer = %arrival.peer, error, "a TLS handshake failed");
+        }
+    }
 }
 
 /// Serves one connection to its end.
-async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: SocketAddr, _seat: Seat) {
+async fn serve(core: Rc<Core>, socket: Transport, speaks: Speaks, arrival: Arrival, local: SocketAddr, _seat: Seat) {
     let limits = core.limits();
     let (mut io, watch) = core.watches.watch(socket);
     watch.read_within(limits.header_timeout);
     watch.limit_writes(limits.client_read_idle);
+    let client = Rc::new(Client {
+        peer_header: HeaderValue::try_from(arrival.peer.to_string()).unwrap_or_else(|_| HeaderValue::from_static("")),
+        arrival,
+        port_header: HeaderValue::from(local.port()),
+        watch,
+    });
+    match speaks {
+        Speaks::Http1 => http1(&core, io, client).await,
+        // Boxed: the future is as large as the largest of its branches, and most connections need none of that.
+        Speaks::Http2 => Box::pin(http2::serve(&core, io, client)).await,
+        Speaks::AsItBegins => match io.begins_with(http2::PREFACE, || core.draining.get()).await {
+            Some(true) => Box::pin(http2::serve(&core, io, client)).await,
+            Some(false) => http1(&core, io, client).await,
+            None => {}
+        },
+    }
+}
+
+/// The version of HTTP on a connection.
+#[derive(Clone, Copy)]
+enum Speaks {
+    Http1,
+    Http2,
+    /// HTTP/2 if it begins with its preface (D18), else HTTP/1.
+    AsItBegins,
+}
+
+async fn http1(core: &Rc<Core>, mut io: Watched<Transport>, client: Rc<Client>) {
+    let limits = core.limits();
     // The engine takes no less.
     let head_bytes = limits.max_head_bytes.max(8 * 1024);
     let mut engine = http1::Builder::new();
@@ -152,13 +239,6 @@ async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: Socke
         // The watch has this limit, without a timer per request.
         .header_read_timeout(None)
         .auto_date_header(false);
-    let peer = peer.ip().to_canonical();
-    let client = Rc::new(Client {
-        arrival: Arrival { protocol: Protocol::Http, peer, sni: None, trusted: false },
-        peer_header: HeaderValue::try_from(peer.to_string()).unwrap_or_else(|_| HeaderValue::from_static("")),
-        port_header: HeaderValue::from(local.port()),
-        watch,
-    });
     let switched = RefCell::new(None);
     let service = service_fn(|request| {
         let (core, client, switched) = (core.clone(), client.clone(), &switched);
@@ -204,6 +284,7 @@ async fn serve(core: Rc<Core>, socket: TcpStream, peer: SocketAddr, local: Socke
                 return;
             }
             Some(Err(error)) => {
+                let peer = client.arrival.peer;
                 return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke off");
             }
         }

@@ -10,7 +10,7 @@ use crate::render::Failure;
 use crate::scope::{Answer, Body, Scope};
 use crate::snapshot::Snapshot;
 use crate::upstream::{self, Upload};
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use std::mem;
 use std::rc::Rc;
@@ -20,6 +20,7 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
     // One immutable view for as long as it takes to answer: a reload in between changes nothing half-way.
     let snapshot = core.snapshot();
     let (parts, body) = request.into_parts();
+    let version = parts.version;
     // The client has had its say; from here on it may only be late with its body.
     client.watch.read_freely();
     let mut upload = Upload::new(body, &client.watch, core.limits().body_idle);
@@ -50,6 +51,9 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
     };
     // Also on refusals: what a step says about answers (CORS) holds for every answer.
     headers::apply(answer.headers_mut(), mem::take(&mut scope.cx.response));
+    if version == Version::HTTP_2 {
+        headers::leave_connection_out(answer.headers_mut());
+    }
     // A body that nobody read must not become the next request (S-41).
     if let Some(upload) = upload
         && (upload.is_asked_for() || !scope.expects_continue)
@@ -106,7 +110,7 @@ fn refuse_head(bad: &BadHead, upload: &mut Option<Box<Upload>>, scope: &mut Scop
     *upload = None;
     let failure = match bad {
         BadHead::Method => Failure::MethodNotAllowed,
-        BadHead::Host | BadHead::TransferEncoding | BadHead::Target(_) => Failure::BadRequest,
+        BadHead::Host | BadHead::TransferEncoding | BadHead::ContentLength | BadHead::Target(_) => Failure::BadRequest,
     };
     let mut answer = scope.failure(&failure);
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -151,7 +151,9 @@ impl Scope {
 
 impl Line {
     fn of(parts: &Parts) -> Box<Self> {
-        let host = parts.headers.get(header::HOST).cloned();
+        // HTTP/2 says it in the target.
+        let authority = || HeaderValue::try_from(parts.uri.authority()?.as_str()).ok();
+        let host = parts.headers.get(header::HOST).cloned().or_else(authority);
         Box::new(Self {
             time: SystemTime::now(),
             method: parts.method.clone(),
@@ -176,6 +178,7 @@ impl Drop for Scope {
                 time: line.time,
                 request_id: self.id.as_str(),
                 client: self.client.arrival.peer,
+                version: self.version,
                 method: line.method.as_str(),
                 host: line.host.to_str().unwrap_or_default(),
                 path: line.uri.path(),
@@ -245,6 +248,9 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(scope) = &self.scope {
+            scope.client.watch.answer_taken();
+        }
         let polled = match &mut self.answer {
             Answer::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Answer::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
@@ -253,6 +259,7 @@ impl http_body::Body for Body {
         };
         if let (Poll::Ready(Some(Ok(frame))), Some(scope)) = (&polled, &mut self.scope) {
             scope.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            scope.client.watch.answer_given();
         }
         polled
     }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub trusted_ips: Vec<IpNet>,
     /// Which TLS clients are asked for a certificate.
     pub client_certificates: ClientCertificates,
+    /// The oldest version of TLS that clients may speak.
+    pub tls_min_version: TlsVersion,
 }
 
 /// A place to listen at.
@@ -29,7 +31,7 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Speaks TLS, with HTTP/2 by ALPN.
     pub tls: bool,
-    /// Without TLS: HTTP/2 alone, by prior knowledge, beside HTTP/1 (D18).
+    /// Without TLS: HTTP/2 by prior knowledge, beside HTTP/1 (D18).
     pub http2: bool,
 }
 
@@ -51,6 +53,15 @@ pub enum ClientCertificates {
     Ask,
 }
 
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersion {
+    /// Safe as the library does it, and all that some clients have.
+    #[default]
+    Tls12,
+    Tls13,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -60,6 +71,7 @@ impl Default for Settings {
             removes_method_overrides: false,
             trusted_ips: Vec::new(),
             client_certificates: ClientCertificates::default(),
+            tls_min_version: TlsVersion::default(),
         }
     }
 }
@@ -89,6 +101,15 @@ pub struct Limits {
     /// What is read of a body that nobody wanted, so that the connection can serve another request; of a longer one
     /// the connection is closed instead. Default 256 KiB.
     pub drain_body_bytes: u64,
+    /// Requests at once on one HTTP/2 connection (S-45). Default 128, nginx's and haproxy's kind of number; more wait
+    /// at the client.
+    pub http2_max_streams: u32,
+    /// What a client may send of one HTTP/2 request's body before the upstream takes it, in bytes. Default 65,535,
+    /// the protocol's own: with the number of streams it bounds what a connection may make us hold.
+    pub http2_stream_window: u32,
+    /// How often the other end of an HTTP/2 connection is asked whether it is still there. Default 60 s; no answer
+    /// within 20 s closes it.
+    pub http2_ping: Duration,
     /// How long an unused upstream connection is kept. Default 60 s, Kong's.
     pub upstream_idle: Duration,
     /// Unused upstream connections per address and worker. Default 512, Kong's.
@@ -109,6 +130,9 @@ impl Default for Limits {
             awake: Duration::from_secs(2),
             max_connections: 65_536,
             drain_body_bytes: 256 * 1024,
+            http2_max_streams: 128,
+            http2_stream_window: 65_535,
+            http2_ping: Duration::from_secs(60),
             upstream_idle: Duration::from_secs(60),
             upstream_idle_connections: 512,
             tick: Duration::from_millis(100),

@@ -3,6 +3,7 @@
 use crate::core::Shared;
 use crate::router::Router;
 use crate::telemetry::RouteMetrics;
+use crate::tls::Certificates;
 use crate::upstream::destination::Destination;
 use crate::upstream::origin::BadOrigin;
 pub(crate) use crate::upstream::origin::Origins;
@@ -24,6 +25,7 @@ pub struct Snapshot {
     /// By place in the plan's endpoints, which is what the router finds.
     pub lanes: Vec<Arc<Lane>>,
     pub consumers: Arc<Consumers>,
+    pub(crate) certificates: Arc<Certificates>,
     instances: HashMap<Uuid, Arc<Instance>>,
     /// Per endpoint a fingerprint of its matcher, so that a load can say which routes match otherwise than before.
     matchers: Vec<u64>,
@@ -103,6 +105,7 @@ impl Snapshot {
             router: None,
             lanes: Vec::new(),
             consumers: Arc::default(),
+            certificates: Arc::default(),
             instances: HashMap::new(),
             matchers: Vec::new(),
         }
@@ -140,6 +143,13 @@ pub(crate) fn compile(
             None
         }
     };
+    let certificates = match Certificates::of_plan(&plan.certificates, &previous.certificates) {
+        Ok(certificates) => Some(Arc::new(certificates)),
+        Err(found) => {
+            problems.0.extend(found.0);
+            None
+        }
+    };
     let mut compiler = Compiler {
         build,
         previous,
@@ -156,12 +166,13 @@ pub(crate) fn compile(
     if !problems.has_errors() && !unverified.is_empty() {
         tracing::warn!(services = ?unverified, "tls_verify is false: anybody can answer in place of these services");
     }
-    match router {
-        Some(router) if !problems.has_errors() => Ok(Snapshot {
+    match (router, certificates) {
+        (Some(router), Some(certificates)) if !problems.has_errors() => Ok(Snapshot {
             revision: previous.revision + 1,
             router: Some(router),
             lanes,
             consumers: plan.consumers,
+            certificates,
             instances: instances.into_iter().filter_map(|(id, instance)| Some((id, instance?))).collect(),
             matchers,
         }),

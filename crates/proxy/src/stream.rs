@@ -5,6 +5,7 @@
 //! looks at all of them. A stream that is late is woken and answers with [`io::ErrorKind::TimedOut`], so a time limit
 //! is an I/O error like any other to the engine above. Limits are as exact as the tick.
 
+use crate::listener::Transport;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -15,8 +16,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A moment that never comes.
 const NEVER: u64 = u64::MAX;
@@ -74,6 +74,10 @@ pub(crate) struct Watch {
     reading: Cell<bool>,
     /// Reads are not expected while this side still waits for the other one's body.
     uploading: Cell<bool>,
+    /// It is that of one HTTP/2 stream: no I/O of its own notes progress here, its bodies do.
+    of_stream: bool,
+    /// Falls asleep whatever comes meanwhile.
+    until_told: Cell<bool>,
     read_late: Cell<bool>,
     write_late: Cell<bool>,
     reader: RefCell<Option<Waker>>,
@@ -81,9 +85,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    fn new(clock: Rc<Clock>) -> Self {
+    fn new(clock: Rc<Clock>, of_stream: bool) -> Self {
         Self {
             clock,
+            of_stream,
+            until_told: Cell::new(false),
             read_by: Cell::new(NEVER),
             read_limit: Cell::new(NEVER),
             write_by: Cell::new(NEVER),
@@ -106,12 +112,24 @@ impl Watch {
     }
 
     /// Rests: falls asleep after `awake`, closed after `rest` without a byte; from the first byte on, `begun` is what
-    /// remains.
+    /// remains. Means nothing to an HTTP/2 stream, which has no next request.
     pub(crate) fn rest(&self, awake: Duration, rest: Duration, begun: Duration) {
+        if self.of_stream {
+            return;
+        }
         self.read_limit.set(NEVER);
         self.read_within(rest);
         self.after_first_byte.set(Some(millis(begun)));
         self.asleep_from.set(self.clock.millis().saturating_add(millis(awake)));
+    }
+
+    /// Rests as HTTP/2 does: falls asleep after `rest`, whatever the client says that is no request; closed when it is
+    /// still there after `told`.
+    pub(crate) fn rest_until_told(&self, rest: Duration, told: Duration) {
+        self.read_freely();
+        self.until_told.set(true);
+        self.read_within(rest.saturating_add(told));
+        self.asleep_from.set(self.clock.millis().saturating_add(millis(rest)));
     }
 
     /// Whether it has rested for so long that what it holds for the next request may go. Not while anything is left
@@ -164,6 +182,37 @@ impl Watch {
         self.read_late.get() || self.write_late.get()
     }
 
+    /// The body of an HTTP/2 stream was asked for bytes. An error says that the client is late with them.
+    pub(crate) fn body_asked(&self, pending: bool, cx: &Context<'_>) -> Result<(), Late> {
+        match (self.of_stream, pending) {
+            (false, _) => {}
+            (true, false) => self.read_progressed(),
+            (true, true) if self.read_late.get() => return Err(Late),
+            (true, true) => self.read_waits(cx),
+        }
+        Ok(())
+    }
+
+    /// The answer's body was asked for more, so the client has room for it.
+    pub(crate) fn answer_taken(&self) {
+        if self.of_stream {
+            self.write_by.set(NEVER);
+        }
+    }
+
+    /// A part of the answer's body is on its way to the client, who may be slow to make room for it.
+    pub(crate) fn answer_given(&self) {
+        if self.of_stream {
+            self.write_by.set(self.deadline(&self.write_limit));
+        }
+    }
+
+    /// Whether the client of an HTTP/2 stream has left its answer unread for too long; whoever asks is woken then.
+    pub(crate) fn is_unread(&self, cx: &Context<'_>) -> bool {
+        keep_waker(&self.writer, cx);
+        self.write_late.get()
+    }
+
     /// Wakes whoever reads here, so that it looks at the worker's state.
     pub(crate) fn wake(&self) {
         for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
@@ -186,7 +235,9 @@ impl Watch {
 
     fn read_progressed(&self) {
         self.reading.set(false);
-        self.asleep_from.set(NEVER);
+        if !self.until_told.get() {
+            self.asleep_from.set(NEVER);
+        }
         match self.after_first_byte.take() {
             Some(limit) => self.read_by.set(self.clock.millis().saturating_add(limit)),
             None if self.read_limit.get() != NEVER => self.read_by.set(NEVER),
@@ -218,6 +269,10 @@ impl Watch {
     }
 }
 
+/// A client is late with its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Late;
+
 fn keep_waker(slot: &RefCell<Option<Waker>>, cx: &Context<'_>) {
     let mut slot = slot.borrow_mut();
     match &mut *slot {
@@ -241,9 +296,17 @@ impl Watches {
 
     /// Puts `io` under watch, without limits yet.
     pub(crate) fn watch<S>(&self, io: S) -> (Watched<S>, Rc<Watch>) {
-        let watch = Rc::new(Watch::new(self.clock.clone()));
+        let watch = Rc::new(Watch::new(self.clock.clone(), false));
         self.all.borrow_mut().push(Rc::downgrade(&watch));
         (Watched { io: TokioIo::new(io), unread: Bytes::new(), watch: watch.clone() }, watch)
+    }
+
+    /// A watch for one HTTP/2 stream, whose client may leave its answer unread for `unread`.
+    pub(crate) fn of_stream(&self, unread: Duration) -> Rc<Watch> {
+        let watch = Rc::new(Watch::new(self.clock.clone(), true));
+        watch.limit_writes(unread);
+        self.all.borrow_mut().push(Rc::downgrade(&watch));
+        watch
     }
 
     /// Wakes the streams that are late, and forgets those that are gone.
@@ -274,7 +337,7 @@ pub(crate) struct Watched<S> {
     watch: Rc<Watch>,
 }
 
-impl Watched<TcpStream> {
+impl Watched<Transport> {
     /// Waits until there is something to read; `false` at the end, when `given_up` says so, or when a limit has passed.
     pub(crate) async fn readable(&mut self, given_up: impl Fn() -> bool) -> bool {
         // It sleeps already.
@@ -286,17 +349,36 @@ impl Watched<TcpStream> {
             if !self.unread.is_empty() {
                 return Poll::Ready(true);
             }
-            // Looked at, not asked for: a socket counts as readable until a read has shown otherwise.
-            let mut byte = [0];
-            match self.io.inner().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
-                Poll::Ready(peeked) => Poll::Ready(peeked.is_ok_and(|length| length > 0)),
-                Poll::Pending => {
-                    self.watch.read_waits(cx);
-                    Poll::Pending
-                }
+            let readable = self.io.inner().poll_readable(cx);
+            if readable.is_pending() {
+                self.watch.read_waits(cx);
             }
+            readable
         })
         .await
+    }
+
+    /// Reads for as long as it is what `wanted` begins with, and puts it back. `None` at the end, or when a limit has
+    /// passed or `given_up` says so.
+    pub(crate) async fn begins_with(&mut self, wanted: &[u8], given_up: impl Fn() -> bool) -> Option<bool> {
+        let mut read = Vec::with_capacity(wanted.len());
+        while read.len() < wanted.len() && wanted.starts_with(&read) {
+            let mut buffer = vec![0; wanted.len() - read.len()];
+            let mut buffer = hyper::rt::ReadBuf::new(&mut buffer);
+            poll_fn(|cx| match given_up() {
+                true => Poll::Ready(Err(io::ErrorKind::Interrupted.into())),
+                false => Pin::new(&mut *self).poll_read(cx, buffer.unfilled()),
+            })
+            .await
+            .ok()?;
+            if buffer.filled().is_empty() {
+                return None;
+            }
+            read.extend_from_slice(buffer.filled());
+        }
+        let begins = read == wanted;
+        self.unread(read.into());
+        Some(begins)
     }
 }
 

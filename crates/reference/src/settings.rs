@@ -75,7 +75,8 @@ impl Keys {
             if !key.example.is_empty() {
                 let name = key.path.rsplit('.').next().unwrap_or_default();
                 text += &format!("\nExample: {}", code(&format!("{name}: {}", key.example)));
-                if !key.in_list {
+                // Lists stand in the file alone.
+                if !key.in_list && !key.example.starts_with('[') {
                     text += &format!(" · Environment: {}", code(&variable(&key.path)));
                 }
                 text.push('\n');

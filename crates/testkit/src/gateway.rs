@@ -33,7 +33,9 @@ pub struct GatewayBuilder {
     binary: PathBuf,
     declarative: String,
     settings: String,
+    listen: String,
     env: BTreeMap<String, String>,
+    files: BTreeMap<String, String>,
     args: Vec<String>,
 }
 
@@ -58,7 +60,9 @@ impl Gateway {
             binary: binary.into(),
             declarative: declarative.to_owned(),
             settings: String::new(),
+            listen: "127.0.0.1:0".to_owned(),
             env: BTreeMap::new(),
+            files: BTreeMap::new(),
             args: Vec::new(),
         }
     }
@@ -113,6 +117,11 @@ impl Gateway {
     /// Writes the Kong file anew, in one step.
     pub fn write_declarative(&self, text: &str) {
         self.scratch.write("kong.yaml", text);
+    }
+
+    /// Writes a file of the gateway's folder anew, in one step.
+    pub fn write(&self, name: &str, text: &str) {
+        self.scratch.write(name, text);
     }
 
     /// Writes the Kong file anew and waits until its revision is live.
@@ -171,6 +180,17 @@ impl GatewayBuilder {
         Self { settings: settings.to_owned(), ..self }
     }
 
+    /// The proxy listener, such as `127.0.0.1:0 ssl`. Plain HTTP/1 on a free port unless said.
+    pub fn listen(self, listen: &str) -> Self {
+        Self { listen: listen.to_owned(), ..self }
+    }
+
+    /// A file in the gateway's folder, which it starts in.
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
     /// An environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
@@ -192,7 +212,10 @@ impl GatewayBuilder {
         scratch.write("kong.yaml", &self.declarative);
         let mut command = command(&self.binary);
         command.arg("serve").args(["--declarative", "kong.yaml", "--workers", "2"]);
-        command.args(["--proxy-listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"]);
+        command.args(["--proxy-listen", &self.listen, "--status-listen", "127.0.0.1:0"]);
+        for (name, text) in &self.files {
+            scratch.write(name, text);
+        }
         if !self.settings.is_empty() {
             scratch.write("portcullis.yaml", &self.settings);
             command.args(["--settings", "portcullis.yaml"]);

@@ -1,4 +1,4 @@
-//! Test equipment on real loopback sockets: a scripted authorization server, an echo upstream, a raw HTTP/1 client,
+//! Test equipment on real loopback sockets: a scripted authorization server, an echo upstream, a raw HTTP/1 client, curl,
 //! the gateway as a child process, and TLS material.
 //!
 //! It shares no code with what it tests: an authorization server that parsed and wrote JSON with the library under
@@ -22,6 +22,7 @@
 mod auth_server;
 mod client;
 pub mod corpus;
+mod curl;
 mod gateway;
 mod process;
 mod reply;
@@ -32,6 +33,7 @@ mod wait;
 
 pub use auth_server::{AuthServer, Call};
 pub use client::{Client, Response};
+pub use curl::Curl;
 pub use gateway::{Finished, Gateway, GatewayBuilder, Scratch};
 pub use reply::Reply;
 pub use tls::Certificates;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,7 +16,8 @@ pub struct Certificates {
     pub authority_pem: String,
     /// The leaf's certificate, PEM.
     pub leaf_pem: String,
-    key_pem: String,
+    /// Its private key, PEM.
+    pub key_pem: String,
 }
 
 impl Certificates {
@@ -28,6 +29,8 @@ impl Certificates {
     /// A leaf for other names: a client that asked for loopback must refuse it.
     pub fn for_names(names: &[&str]) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        // By a name of its own: a leaf that is named as its issuer looks self-signed to OpenSSL.
+        authority.distinguished_name.push(DnType::CommonName, "authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();

@@ -61,7 +61,7 @@ async fn start(port: u16, ttl: Duration) -> Result<Demo, Failure> {
 
     let default = Settings::default();
     let settings = Settings {
-        proxy_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))],
+        proxy_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()],
         proxy: portcullis_proxy::Settings { workers: 1, ..default.proxy.clone() },
         ..default
     };

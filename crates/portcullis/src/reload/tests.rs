@@ -6,6 +6,7 @@ use crate::settings::Settings;
 use notify::event::{AccessKind, CreateKind, DataChange, RenameMode};
 use std::collections::HashMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,7 +41,7 @@ impl Drop for Folder {
 /// A reloader for `path`, in whose gateway its content is live.
 fn reloader(path: &Path) -> Reloader {
     let settings = Settings {
-        proxy_listen: vec!["127.0.0.1:0".parse().unwrap()],
+        proxy_listen: vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()],
         proxy: portcullis_proxy::Settings::default(),
         ..Settings::default()
     };
@@ -54,7 +55,8 @@ fn reloader(path: &Path) -> Reloader {
         draining: false.into(),
         refused_over: 0.into(),
     };
-    Reloader::new(path.to_owned(), &text, Arc::new(gateway), Arc::new(status))
+    let certificates = Certificates::show(&[], &gateway).unwrap();
+    Reloader::new(path.to_owned(), &text, certificates, Arc::new(gateway), Arc::new(status))
 }
 
 #[tokio::test]
@@ -140,7 +142,7 @@ async fn every_way_to_replace_a_file_is_seen() {
     let folder = Folder::new();
     let seen = async |path: &Path, change: &dyn Fn()| {
         let changed = Arc::new(Notify::new());
-        let _watcher = watch(path, changed.clone()).unwrap();
+        let _watcher = watch(&[path], changed.clone()).unwrap();
         change();
         timeout(Duration::from_secs(10), settled(&changed)).await.is_ok()
     };

@@ -17,10 +17,18 @@ pub(crate) fn read(section: &mut Section<'_>) -> Limits {
         keep_alive_idle: section.seconds("keep_alive_idle", 0.1..=DAY).unwrap_or(default.keep_alive_idle),
         max_connections: section.size("max_connections", 1..=10_000_000).unwrap_or(default.max_connections),
         drain_body_bytes: section.integer("drain_body_bytes", 0..=1 << 30).unwrap_or(default.drain_body_bytes),
+        http2_max_streams: number("http2_max_streams", 1..=100_000, section).unwrap_or(default.http2_max_streams),
+        http2_stream_window: number("http2_stream_window", 1024..=16 * 1024 * 1024, section)
+            .unwrap_or(default.http2_stream_window),
+        http2_ping: section.seconds("http2_ping", 0.1..=DAY).unwrap_or(default.http2_ping),
         upstream_idle: section.seconds("upstream_idle", 0.1..=DAY).unwrap_or(default.upstream_idle),
         upstream_idle_connections: section
             .size("upstream_idle_connections", 0..=100_000)
             .unwrap_or(default.upstream_idle_connections),
         ..default
     }
+}
+
+fn number(key: &'static str, range: std::ops::RangeInclusive<u64>, section: &mut Section<'_>) -> Option<u32> {
+    section.integer(key, range).and_then(|number| u32::try_from(number).ok())
 }

@@ -11,28 +11,31 @@ mod limits;
 pub(crate) mod listen;
 mod secret;
 mod section;
+pub(crate) mod tls;
 
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
 use crate::log;
 use access_log::AccessLogTo;
 use introspection::Introspection;
+use ipnet::IpNet;
 use portcullis_model::problem::Problems;
 use portcullis_model::yaml;
 use portcullis_plugins::env::AuthorizationServer;
-use portcullis_proxy as proxy;
+use portcullis_proxy::{self as proxy, Listen};
 use section::{Complaints, Section, Sources};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use tls::CertificateFiles;
 use tracing_subscriber::EnvFilter;
 
 /// What is meant: every value is there and usable.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub declarative: Option<PathBuf>,
-    pub proxy_listen: Vec<SocketAddr>,
+    pub proxy_listen: Vec<Listen>,
     pub status_listen: Vec<SocketAddr>,
     pub access_log: AccessLogTo,
     /// Filter of the process's own log, checked.
@@ -40,7 +43,8 @@ pub(crate) struct Settings {
     pub log_format: log::Format,
     /// How long requests may still run once the process was asked to end.
     pub drain: Duration,
-    /// Workers, limits and reserved names.
+    pub certificates: Vec<CertificateFiles>,
+    /// Workers, limits, reserved names, and whom to trust.
     pub proxy: proxy::Settings,
     pub introspection: Introspection,
     pub authorization_servers: Vec<AuthorizationServer>,
@@ -52,7 +56,7 @@ impl Default for Settings {
         Self {
             declarative: None,
             // Kong's port, on every address: a gateway is there to be reached.
-            proxy_listen: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8000))],
+            proxy_listen: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8000)).into()],
             // Loopback: metrics name routes and authorization servers, which is nobody else's business.
             status_listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8007))],
             // A line per request costs CPU and disk that not everybody wants to spend.
@@ -61,6 +65,7 @@ impl Default for Settings {
             log_format: log::Format::Auto,
             // What container platforms give by default before they kill.
             drain: Duration::from_secs(30),
+            certificates: Vec::new(),
             proxy: proxy::Settings { workers, ..proxy::Settings::default() },
             introspection: Introspection::default(),
             authorization_servers: Vec::new(),
@@ -103,11 +108,12 @@ impl Settings {
     fn of(section: &mut Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let default = Self::default();
         let log = section.parsed("log", |text| log::filter(text).map(|_| text.to_owned()));
+        let tls = section.section("tls", tls::read);
         let formats = [("auto", log::Format::Auto), ("human", log::Format::Human), ("json", log::Format::Json)];
         Self {
             declarative: section.parsed("declarative", |text| Ok(PathBuf::from(text))),
             proxy_listen: section.parsed("proxy_listen", listen::parse_list).unwrap_or(default.proxy_listen),
-            status_listen: section.parsed("status_listen", listen::parse_list).unwrap_or(default.status_listen),
+            status_listen: section.parsed("status_listen", listen::parse_plain_list).unwrap_or(default.status_listen),
             access_log: section.parsed("access_log", access_log::parse).unwrap_or(default.access_log),
             log: log.unwrap_or(default.log),
             log_format: section.word("log_format", &formats).unwrap_or(default.log_format),
@@ -122,8 +128,13 @@ impl Settings {
                 removes_method_overrides: section
                     .word("method_overrides", &[("pass", false), ("remove", true)])
                     .unwrap_or(default.proxy.removes_method_overrides),
-                ..proxy::Settings::default()
+                trusted_ips: section.parsed_list("trusted_ips", NETWORK, |text| {
+                    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+                }),
+                client_certificates: tls.client_certificates,
+                tls_min_version: tls.min_version,
             },
+            certificates: tls.certificates,
             introspection: section.section("introspection", introspection::read),
             authorization_servers: section
                 .list("authorization_servers", |entry| authorization_server::read(entry, environment)),
@@ -135,6 +146,9 @@ impl Settings {
         log::filter(&self.log).unwrap_or_default()
     }
 }
+
+/// What `trusted_ips` are.
+const NETWORK: &str = "address or network; write such as 10.0.0.0/8, 192.0.2.1 or fd00::/8";
 
 /// The flags that were given, by the key that each stands for.
 fn flags(args: &ServeArgs) -> HashMap<&'static str, String> {

@@ -161,6 +161,24 @@ impl<'a> Section<'a> {
         texts
     }
 
+    /// Texts, at most one of each, read further by `parse`; `wanted` says what a text that it refuses should be.
+    pub(crate) fn parsed_list<T>(
+        &mut self,
+        key: &'static str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let texts = self.strings(key);
+        let mut values = Vec::with_capacity(texts.len());
+        for text in texts {
+            match parse(&text) {
+                Some(value) => values.push(value),
+                None => self.complaints.file.error(self.path.key(key), format!("'{text}' is no {wanted}")),
+            }
+        }
+        values
+    }
+
     /// `true` or `false`.
     pub(crate) fn boolean(&mut self, key: &'static str) -> Option<bool> {
         let found = self.find(key)?;

@@ -76,7 +76,7 @@ fn nested_keys_have_variables_too() {
 fn everything_wrong_is_said_at_once() {
     let text = "\
 workers: many
-proxy_listen: 0.0.0.0:8443 ssl
+proxy_listen: 0.0.0.0:8443 proxy_protocol
 worker: 2
 access_log: off
 log: portcullis=loud
@@ -97,7 +97,7 @@ authorization_servers:
         "PORTCULLIS_STATUS_LISTEN: '8007' is no listener",
         "PORTCULLIS_LIMITS_BODY_IDLE: expected a number of seconds",
         "p.yaml:1:10: workers: expected an integer",
-        "p.yaml:2:15: proxy_listen: 'ssl' is not built yet",
+        "p.yaml:2:15: proxy_listen: 'proxy_protocol' is not built yet",
         "p.yaml:3:1: worker: unknown field; known here: ",
         "p.yaml:5:6: log: ",
         "p.yaml:6:8: drain: value should be between 0 and 86400 seconds",
@@ -115,6 +115,43 @@ authorization_servers:
     for (line, wanted) in said.iter().zip(wanted) {
         assert!(line.contains("; "), "{line} does not say what to write");
         assert!(line.starts_with(wanted), "{line}\n{wanted}");
+    }
+}
+
+// D18, S-29
+#[test]
+fn certificates_and_trusted_networks() {
+    let settings = good(
+        "trusted_ips: [10.0.0.0/8, 192.0.2.1, 'fd00::/8']\n\
+         tls:\n  client_certificates: ask\n  min_version: '1.3'\n  certificates:\n\
+         \x20 - {cert: a.pem, key: a.key, cert_alt: b.pem, key_alt: b.key}\n",
+        &[],
+        &[("PORTCULLIS_TLS_MIN_VERSION", "1.2")],
+    );
+    let trusted: Vec<_> = settings.proxy.trusted_ips.iter().map(ToString::to_string).collect();
+    assert_eq!(trusted, ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]);
+    assert_eq!(settings.proxy.client_certificates, proxy::ClientCertificates::Ask);
+    assert_eq!(settings.proxy.tls_min_version, proxy::TlsVersion::Tls12);
+    let pair = |cert: &str, key: &str| (PathBuf::from(cert), PathBuf::from(key));
+    assert_eq!(settings.certificates, [CertificateFiles(vec![pair("a.pem", "a.key"), pair("b.pem", "b.key")])]);
+
+    let said = complaints(
+        "trusted_ips: [10.0.0.0/33, example.com]\n\
+         tls:\n  client_certificates: verify\n  certificates:\n\
+         \x20 - {cert: a.pem}\n  - {cert: a.pem, key: a.key, cert_alt: b.pem}\n  - {cert: a.pem, key: a.key, key_alt: b.key}\n",
+        &[],
+    );
+    let wanted = [
+        "trusted_ips: '10.0.0.0/33' is no address or network; write",
+        "trusted_ips: 'example.com' is no address or network; write",
+        "tls.client_certificates: expected one of: auto, never, ask",
+        "tls.certificates[0].key: required field missing",
+        "tls.certificates[1].key_alt: required field missing",
+        "tls.certificates[2].key_alt: there is no cert_alt",
+    ];
+    assert_eq!(said.len(), wanted.len(), "{said:#?}");
+    for wanted in wanted {
+        assert!(said.iter().any(|line| line.contains(wanted)), "{wanted}: {said:#?}");
     }
 }
 
@@ -158,6 +195,7 @@ fn the_example_is_the_reference() {
         "x: 1",
         "limits: {x: 1}",
         "identity_headers: {x: 1}",
+        "tls: {x: 1}",
         "introspection: {x: 1}",
         "introspection: {cache: {x: 1}}",
         "authorization_servers: [{endpoint: 'https://a', x: 1}]",

@@ -1,10 +1,10 @@
 //! The regression matrix of the introspection contract (section 18) as data: every combination of what the cache
 //! knows, how the token is presented, which route asks, what the authorization server says, and over which wire.
 //!
-//! What a cell must give is worked out by [`expected`] from the contract alone. A new column (HTTP/2, a bound token)
+//! What a cell must give is worked out by [`expected`] from the contract alone. A new column (a bound token)
 //! is a new variant in its `ALL`, and what it means in [`Bench::ask`].
 
-use portcullis_testkit::{AuthServer, Client, Gateway, Reply, Response, Upstream, until};
+use portcullis_testkit::{AuthServer, Client, Curl, Gateway, Reply, Response, Upstream, until};
 use serde_json::{Value, json};
 
 use crate::identity::{identity, pairs};
@@ -53,6 +53,7 @@ enum Says {
 #[derive(Clone, Copy, Debug)]
 enum Wire {
     Http1,
+    Http2,
 }
 
 impl Warmth {
@@ -101,7 +102,7 @@ impl Says {
 }
 
 impl Wire {
-    const ALL: [Self; 1] = [Self::Http1];
+    const ALL: [Self; 2] = [Self::Http1, Self::Http2];
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -211,6 +212,7 @@ impl Bench {
         );
         let gateway = Gateway::builder(BINARY, &declarative(services, consumers))
             .settings(&settings)
+            .listen("127.0.0.1:0 http2")
             .env("PORTCULLIS_LOG", "trace")
             .arg("--access-log")
             .arg("access.log")
@@ -231,6 +233,10 @@ impl Bench {
         ];
         match cell.wire {
             Wire::Http1 => Client::connect(self.gateway.addr()).get(cell.policy.path(), &headers),
+            Wire::Http2 => {
+                let curl = Curl::new(self.gateway.addr(), &format!("http://a.example{}", cell.policy.path())).http2();
+                headers.iter().fold(curl, |curl, (name, value)| curl.header(name, value)).run().expect("an answer")
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 use super::sources::Sources;
 use super::tally::{Count, Durations, DurationsSum, Statuses, StatusesSum};
 use crate::render::Failure;
+use crate::tls::HandshakeFailure;
 use portcullis_model::plan::Route;
 use portcullis_plugins::Reason;
 use portcullis_plugins::reason::TABLE;
@@ -41,6 +42,8 @@ const FAILURES: Name = Name(
     "Requests that the gateway itself could not serve, upstream failures included, by code.",
 );
 const CONNECTIONS: Name = Name("portcullis_connections_open", "Client connections that are open.");
+const HANDSHAKES: Name =
+    Name("portcullis_tls_handshake_failures", "TLS handshakes with clients that did not succeed, by reason.");
 const CACHE_HITS: Name = Name("portcullis_token_cache_hits", "Tokens answered from the cache as active.");
 const CACHE_NEGATIVES: Name = Name("portcullis_token_cache_negatives", "Tokens answered from the cache as not active.");
 const CACHE_MISSES: Name =
@@ -113,6 +116,7 @@ struct CoreCounts {
     failures: [Count; Failure::COUNT],
     opened: Count,
     closed: Count,
+    handshakes: [Count; HandshakeFailure::CODES.len()],
 }
 
 /// The slots of one route, kept by the compiled route. Clones share them; a route of the same name or id gets the same
@@ -231,6 +235,11 @@ impl CoreMetrics {
         self.counts.failures[failure.index()].add(1);
     }
 
+    /// A client did not get as far as a request.
+    pub(crate) fn handshake_failed(&self, failure: &HandshakeFailure) {
+        self.counts.handshakes[failure.index()].add(1);
+    }
+
     pub fn connection_opened(&self) {
         self.counts.opened.add(1);
     }
@@ -315,6 +324,11 @@ impl State {
         for (place, code) in Failure::codes().enumerate() {
             let seen = cores.iter().map(|core| core.failures[place].read()).sum();
             count(&mut family.encode_family(&[("code", code)])?, seen)?;
+        }
+        let mut family = HANDSHAKES.family(to, MetricType::Counter)?;
+        for (place, code) in HandshakeFailure::CODES.into_iter().enumerate() {
+            let seen = cores.iter().map(|core| core.handshakes[place].read()).sum();
+            count(&mut family.encode_family(&[("reason", code)])?, seen)?;
         }
         // Closed first: what opens meanwhile cannot make the difference negative.
         let closed: u64 = cores.iter().map(|core| core.closed.read()).sum();

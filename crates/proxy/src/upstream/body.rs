@@ -1,7 +1,7 @@
 //! What is sent to the upstream after the head.
 
 use crate::render::Failure;
-use crate::stream::Watch;
+use crate::stream::{Late, Watch};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -19,6 +19,17 @@ pub(crate) enum Outbound {
     Nothing,
     /// The client's body.
     Upload(Box<Upload>),
+}
+
+/// Why a body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    /// The client has left, is late, or has broken the rules of its protocol.
+    #[error("the client's body broke off")]
+    Engine(#[source] hyper::Error),
+    /// The client of an HTTP/2 stream is late. Of HTTP/1 the connection says so.
+    #[error("the client's body has stopped")]
+    Late,
 }
 
 /// A client's body. Trailers are dropped: they could carry what was removed from the head (S-19).
@@ -141,9 +152,9 @@ impl Drop for Upload {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if !self.kept.is_empty() {
             let kept = std::mem::take(&mut self.kept);
             if self.complete {
@@ -155,6 +166,9 @@ impl Body for Upload {
             return Poll::Ready(None);
         }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if let Err(Late) = self.client.body_asked(polled.is_pending(), cx) {
+            return Poll::Ready(Some(Err(Broken::Late)));
+        }
         match polled {
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
                 if self.incoming.is_end_stream() {
@@ -166,7 +180,7 @@ impl Body for Upload {
                 self.ended();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(broken))) => Poll::Ready(Some(Err(broken))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Broken::Engine(error)))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -201,9 +215,9 @@ impl Outbound {
 
 impl Body for Outbound {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut *self {
             Outbound::Upload(upload) => Pin::new(&mut **upload).poll_frame(cx),
             Outbound::Nothing => Poll::Ready(None),

@@ -80,6 +80,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.message(false).await
     }
 
+    /// The next request's head alone; what has come of its body stays in the buffer.
+    pub(crate) async fn request_head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                return String::from_utf8_lossy(&self.buffer.drain(..end + 4).collect::<Vec<_>>()).into_owned();
+            }
+            assert!(fill(&mut self.io, &mut self.buffer).await, "a head");
+        }
+    }
+
     /// Whether the peer closes now, without another byte.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty()

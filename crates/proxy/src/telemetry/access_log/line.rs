@@ -1,5 +1,6 @@
 //! What stands in a line.
 
+use http::Version;
 use portcullis_model::plan::{Consumer, Route};
 use portcullis_plugins::context::Digest;
 use serde::Serialize;
@@ -13,6 +14,7 @@ pub struct Entry<'a> {
     pub time: SystemTime,
     pub request_id: &'a str,
     pub client: IpAddr,
+    pub version: Version,
     pub method: &'a str,
     pub host: &'a str,
     /// As the client sent it. A query is cut off: tokens live there.
@@ -42,6 +44,7 @@ struct Line<'a> {
     time: &'a str,
     request_id: &'a str,
     client: IpAddr,
+    http_version: &'static str,
     method: &'a str,
     host: &'a str,
     path: &'a str,
@@ -91,6 +94,7 @@ impl Entry<'_> {
             time: ascii(&time),
             request_id: self.request_id,
             client: self.client,
+            http_version: version(self.version),
             method: self.method,
             host: self.host,
             path: self.path.split(['?', '#']).next().unwrap_or_default(),
@@ -113,6 +117,15 @@ impl Entry<'_> {
             // A vector takes all that is written to it, and no member can fail; half a line helps nobody.
             Err(_) => to.truncate(start),
         }
+    }
+}
+
+/// As in `Via`.
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
     }
 }
 

@@ -12,6 +12,7 @@ fn entry<'a>() -> Entry<'a> {
         time: UNIX_EPOCH + Duration::from_millis(1_795_275_462_123),
         request_id: "0123456789abcdef0123456789abcdef",
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        version: http::Version::HTTP_11,
         method: "GET",
         host: "api.example",
         path: "/orders",
@@ -69,7 +70,7 @@ fn what_is_not_known_is_left_out() {
         line(&entry()),
         concat!(
             r#"{"time":"2026-11-21T15:37:42.123Z","request_id":"0123456789abcdef0123456789abcdef","#,
-            r#""client":"127.0.0.1","method":"GET","host":"api.example","path":"/orders","status":404,"#,
+            r#""client":"127.0.0.1","http_version":"1.1","method":"GET","host":"api.example","path":"/orders","status":404,"#,
             r#""latency_ms":1.234,"bytes_sent":42}"#,
             "\n"
         )

@@ -1,0 +1,129 @@
+//! `cargo xtask h2spec`: the conformance suite of HTTP/2, against the built gateway, in clear and over TLS.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::program::{command, output, root, run};
+use crate::{Failure, install};
+
+/// What the gateway serves: a plugin's own answer, so that no upstream is needed.
+const CONFIGURATION: &str = "\
+_format_version: '3.0'
+routes:
+- name: all
+  paths: [/]
+plugins:
+- name: request-termination
+  config: {status_code: 200, body: a body with which a window can be tested}
+";
+
+/// How long the gateway may take to listen.
+const START: Duration = Duration::from_secs(60);
+
+/// What the two runs found.
+pub(crate) struct Found {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+}
+
+/// Runs it and fails on any failed case.
+pub(crate) fn recipe() -> Result<(), Failure> {
+    match measure()? {
+        Found { failed: 0, .. } => Ok(()),
+        Found { failed, .. } => Err(format!("{failed} cases failed").into()),
+    }
+}
+
+/// Runs the suite on both listeners.
+pub(crate) fn measure() -> Result<Found, Failure> {
+    let h2spec = install::h2spec()?;
+    run(&mut command("cargo", &["build", "--quiet", "--package", "portcullis"]))?;
+    let folder = std::env::temp_dir().join(format!("portcullis-h2spec-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let found = measure_in(&folder, &h2spec);
+    fs::remove_dir_all(&folder)?;
+    found
+}
+
+fn measure_in(folder: &Path, h2spec: &Path) -> Result<Found, Failure> {
+    fs::write(folder.join("kong.yaml"), CONFIGURATION)?;
+    fs::write(folder.join("portcullis.yaml"), "tls: {certificates: [{cert: a.pem, key: a.key}]}\n")?;
+    install::program("openssl", &["openssl"])?;
+    let subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"];
+    let mut certificate = command("openssl", &["req", "-x509", "-newkey", "rsa:2048", "-nodes"]);
+    certificate.args(subject).args(["-keyout", "a.key", "-out", "a.pem"]).current_dir(folder);
+    output(certificate.stderr(Stdio::null()))?;
+    let gateway = Gateway::start(folder)?;
+    let mut found = Found { passed: 0, failed: 0, skipped: 0 };
+    for (port, more) in gateway.ports.iter().zip([&[][..], &["-t", "-k"]]) {
+        let mut suite = command(&h2spec.display().to_string(), &["-h", "127.0.0.1", "-p", port]);
+        let said = suite.args(more).stderr(Stdio::inherit()).output()?;
+        let said = String::from_utf8(said.stdout)?;
+        println!("{said}");
+        let summary = said.lines().rev().find_map(read_summary).ok_or("h2spec has not said how many tests passed")?;
+        found.passed += summary.passed;
+        found.failed += summary.failed;
+        found.skipped += summary.skipped;
+    }
+    Ok(found)
+}
+
+/// Reads `146 tests, 145 passed, 1 skipped, 0 failed`.
+fn read_summary(line: &str) -> Option<Found> {
+    let mut parts = line.trim().split(", ");
+    parts.next()?.strip_suffix(" tests")?;
+    let mut number = |what: &str| parts.next()?.strip_suffix(what)?.trim().parse().ok();
+    Some(Found { passed: number("passed")?, skipped: number("skipped")?, failed: number("failed")? })
+}
+
+/// The gateway with a plain listener and one of TLS; ended when dropped.
+struct Gateway {
+    process: Child,
+    ports: Vec<String>,
+}
+
+impl Gateway {
+    fn start(folder: &Path) -> Result<Self, Failure> {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        let mut serve = command(&target.join("debug/portcullis").display().to_string(), &["serve"]);
+        serve.args(["--declarative", "kong.yaml", "--settings", "portcullis.yaml", "--status-listen", "127.0.0.1:0"]);
+        serve.args(["--proxy-listen", "127.0.0.1:0 http2, 127.0.0.1:0 ssl"]).current_dir(folder);
+        let process = serve.env("PORTCULLIS_LOG_FORMAT", "human").stderr(Stdio::piped()).spawn()?;
+        let mut gateway = Self { process, ports: Vec::new() };
+        let log = gateway.process.stderr.take().ok_or("no log")?;
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || BufReader::new(log).lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        while gateway.ports.len() < 2 {
+            let line = lines.recv_timeout(START).map_err(|_| "the gateway does not listen")?;
+            if let Some((_, address)) = line.split_once("proxy listening on 127.0.0.1:") {
+                gateway.ports.push(address.chars().take_while(char::is_ascii_digit).collect());
+            }
+        }
+        Ok(gateway)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_summary;
+
+    #[test]
+    fn the_last_line_is_read() {
+        let found = read_summary("146 tests, 145 passed, 1 skipped, 0 failed").unwrap();
+        assert_eq!((found.passed, found.skipped, found.failed), (145, 1, 0));
+        assert!(read_summary("Finished in 1.5 seconds").is_none());
+    }
+}
