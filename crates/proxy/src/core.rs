@@ -7,12 +7,15 @@ use crate::stream::{Clock, Watches};
 use crate::telemetry::{AccessLog, CoreMetrics, Metrics, RouteMetrics};
 use crate::tls::{self, Resolver};
 use crate::upstream::pool::Pools;
+use crate::upstream::resolve::Names;
+use crate::upstream::upkeep::Balancers;
 use arc_swap::ArcSwap;
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 /// Shared by all workers and the handle.
@@ -29,15 +32,26 @@ pub(crate) struct Shared {
     /// Open client connections.
     pub(crate) connections: AtomicUsize,
     pub(crate) origins: Mutex<Origins>,
+    pub(crate) names: Names,
+    pub(crate) balancers: Arc<Balancers>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, access_log: Option<AccessLog>) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(
+        settings: Settings,
+        access_log: Option<AccessLog>,
+        upkeep: Handle,
+    ) -> Result<Self, rustls::Error> {
         let certificates = Arc::<Resolver>::default();
         let metrics = Metrics::new(settings.workers.max(1));
         if let Some(log) = &access_log {
             metrics.register_log(log.dropped_source());
         }
+        let names = Names::new(settings.name_servers.clone(), upkeep.clone(), metrics.clone());
+        let balancers = Arc::new(Balancers::new(upkeep));
+        // Weak: what is counted must not keep alive who counts it.
+        let live = Arc::downgrade(&balancers);
+        metrics.register_targets(move || live.upgrade().map(|live| live.numbers()).unwrap_or_default());
         Ok(Self {
             current: ArcSwap::from_pointee(Snapshot::empty()),
             revision: AtomicU64::new(0),
@@ -48,6 +62,8 @@ impl Shared {
             access_log,
             connections: AtomicUsize::new(0),
             origins: Mutex::new(Origins::default()),
+            names,
+            balancers,
         })
     }
 
@@ -63,6 +79,7 @@ impl Shared {
     pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
         let revision = snapshot.revision;
         self.certificates.plan.store(snapshot.certificates.clone());
+        self.balancers.publish(&snapshot.balancers);
         self.current.store(snapshot);
         self.revision.store(revision, Ordering::Release);
         self.metrics.live(revision);

@@ -6,6 +6,7 @@ use crate::settings::{Listen, Settings};
 use crate::snapshot::{self, Changes, Snapshot};
 use crate::telemetry::{AccessLog, Metrics};
 use crate::tls::Certificates;
+use crate::upstream::upkeep::Upkeep;
 use portcullis_model::plan::{KeyPair, Plan};
 use portcullis_model::problem::Problems;
 use portcullis_plugins::registry::Build;
@@ -22,6 +23,8 @@ pub struct DataPlane {
     build: Arc<dyn Build>,
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<Stop>,
+    /// Ends with the handle.
+    _upkeep: Upkeep,
     workers: Mutex<Vec<JoinHandle<()>>>,
     /// Taken for the time of a load, so that two loads follow one another.
     loading: Mutex<mpsc::Sender<Arc<Snapshot>>>,
@@ -69,7 +72,8 @@ impl DataPlane {
                 worker.push((*listener, socket));
             }
         }
-        let shared = Arc::new(Shared::new(settings, access_log).map_err(StartError::Tls)?);
+        let upkeep = Upkeep::start().map_err(StartError::Worker)?;
+        let shared = Arc::new(Shared::new(settings, access_log, upkeep.handle.clone()).map_err(StartError::Tls)?);
         let (stop, stopped) = watch::channel(Stop::Not);
         let threads = sockets
             .into_iter()
@@ -82,7 +86,15 @@ impl DataPlane {
             .name("retire".into())
             .spawn(move || free_when_unused(&old))
             .map_err(StartError::Worker)?;
-        Ok(DataPlane { shared, build, addresses, stop, workers: Mutex::new(threads), loading: Mutex::new(retired) })
+        Ok(DataPlane {
+            shared,
+            build,
+            addresses,
+            stop,
+            _upkeep: upkeep,
+            workers: Mutex::new(threads),
+            loading: Mutex::new(retired),
+        })
     }
 
     /// The addresses it listens on, in the order of `listen`, with real ports in place of 0.

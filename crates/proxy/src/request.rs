@@ -9,7 +9,7 @@ use crate::peek::Uploading;
 use crate::render::Failure;
 use crate::scope::{Answer, Body, Scope};
 use crate::snapshot::Snapshot;
-use crate::upstream::{self, Upload};
+use crate::upstream::{self, Shown, Upload, Way};
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use std::mem;
@@ -77,6 +77,8 @@ async fn forward(
         return Err(Failure::NoService);
     };
     let (core, client) = (scope.core.clone(), scope.client.clone());
+    let shown = Shown { head: &head, consumer: scope.cx.consumer.as_deref(), peer: client.arrival.peer };
+    let mut wish = destination.wish(shown);
     let version = head.version;
     let edits = mem::take(&mut scope.cx.edits);
     if lane.route.request_buffering
@@ -86,7 +88,8 @@ async fn forward(
     }
     let (request, allowed) = headers::outgoing(head, found, lane, edits, upload, &client, scope.id)?;
     scope.sent = Some(core.clock.read());
-    let mut answer = upstream::send(&core, destination, service, &client.watch, request).await?;
+    let way = Way { destination, service, wish: &wish, preserve_host: lane.route.preserve_host };
+    let mut answer = upstream::send(&core, way, &client.watch, request).await?;
     let latency = scope.answered_by(answer.body().peer());
     let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     match switches {
@@ -96,6 +99,9 @@ async fn forward(
         true => return Err(Failure::BadUpstreamResponse),
     }
     headers::mark_proxied(answer.headers_mut(), version, scope.id, latency);
+    if let Some(cookie) = wish.cookie.take() {
+        answer.headers_mut().append(header::SET_COOKIE, *cookie);
+    }
     let (head, relay) = answer.into_parts();
     let answer = match switches {
         false => Answer::Relay(relay),

@@ -23,6 +23,8 @@ pub struct Settings {
     pub client_certificates: ClientCertificates,
     /// The oldest version of TLS that clients may speak.
     pub tls_min_version: TlsVersion,
+    /// Servers that are asked for the names of upstreams; empty: those of the system.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// A place to listen at.
@@ -72,6 +74,7 @@ impl Default for Settings {
             trusted_ips: Vec::new(),
             client_certificates: ClientCertificates::default(),
             tls_min_version: TlsVersion::default(),
+            name_servers: Vec::new(),
         }
     }
 }

@@ -4,10 +4,12 @@ use crate::core::Shared;
 use crate::router::Router;
 use crate::telemetry::RouteMetrics;
 use crate::tls::Certificates;
-use crate::upstream::destination::Destination;
+use crate::upstream::balancer::Balancer;
+use crate::upstream::destination::{Balanced, Destination};
 use crate::upstream::origin::BadOrigin;
 pub(crate) use crate::upstream::origin::Origins;
-use portcullis_model::plan::{Candidate, Consumers, Matcher, Plan, PluginConfig, Protocol, Route, Service};
+use crate::upstream::probe;
+use portcullis_model::plan::{Candidate, Consumers, Matcher, Plan, PluginConfig, Protocol, Route, Service, Upstream};
 use portcullis_model::problem::{Path, Problems, Segment};
 use portcullis_plugins::registry::Build;
 use portcullis_plugins::{Plugin, fold};
@@ -26,6 +28,8 @@ pub struct Snapshot {
     pub lanes: Vec<Arc<Lane>>,
     pub consumers: Arc<Consumers>,
     pub(crate) certificates: Arc<Certificates>,
+    /// Of the upstreams that services name.
+    pub(crate) balancers: HashMap<Uuid, Arc<Balancer>>,
     instances: HashMap<Uuid, Arc<Instance>>,
     /// Per endpoint a fingerprint of its matcher, so that a load can say which routes match otherwise than before.
     matchers: Vec<u64>,
@@ -106,6 +110,7 @@ impl Snapshot {
             lanes: Vec::new(),
             consumers: Arc::default(),
             certificates: Arc::default(),
+            balancers: HashMap::new(),
             instances: HashMap::new(),
             matchers: Vec::new(),
         }
@@ -159,10 +164,11 @@ pub(crate) fn compile(
         by_consumer: HashMap::new(),
         lanes: HashMap::new(),
         unverified: BTreeSet::new(),
+        balancers: HashMap::new(),
     };
     let lanes = plan.endpoints.iter().map(|endpoint| compiler.lane(&endpoint.route)).collect();
     let matchers = plan.endpoints.iter().map(|endpoint| fingerprint(&endpoint.matcher)).collect();
-    let Compiler { problems, instances, unverified, .. } = compiler;
+    let Compiler { problems, instances, unverified, balancers, .. } = compiler;
     if !problems.has_errors() && !unverified.is_empty() {
         tracing::warn!(services = ?unverified, "tls_verify is false: anybody can answer in place of these services");
     }
@@ -173,6 +179,7 @@ pub(crate) fn compile(
             lanes,
             consumers: plan.consumers,
             certificates,
+            balancers,
             instances: instances.into_iter().filter_map(|(id, instance)| Some((id, instance?))).collect(),
             matchers,
         }),
@@ -193,6 +200,7 @@ struct Compiler<'a> {
     lanes: HashMap<*const Route, Arc<Lane>>,
     /// Services whose certificate is not verified.
     unverified: BTreeSet<String>,
+    balancers: HashMap<Uuid, Arc<Balancer>>,
 }
 
 impl Compiler<'_> {
@@ -263,27 +271,69 @@ impl Compiler<'_> {
     }
 
     fn destination(&mut self, service: &Service) -> Option<Destination> {
-        let mut origins = self.shared.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        match origins.intern(service.protocol, &service.host, service.port, &service.host, &service.tls) {
-            Ok(origin) => {
+        let balancer = match &service.upstream {
+            Some(upstream) => Some(self.balancer(upstream)?),
+            None => None,
+        };
+        let (names, mut origins) =
+            (&self.shared.names, self.shared.origins.lock().unwrap_or_else(PoisonError::into_inner));
+        let destination = match balancer {
+            None => {
+                let (host, tls) = (&service.host, &service.tls);
+                origins.intern(names, service.protocol, host, service.port, host, tls).map(Destination::Host)
+            }
+            Some(balancer) => {
+                let balanced = Balanced::new(balancer, service, &mut origins);
+                balanced.map(|balanced| Destination::Balanced(Arc::new(balanced)))
+            }
+        };
+        match destination {
+            Ok(destination) => {
                 if service.protocol == Protocol::Https && service.tls.verify == Some(false) {
                     self.unverified.insert(name_of(service));
                 }
-                Some(Destination::Host(origin))
+                Some(destination)
             }
             Err(bad) => {
-                let path = Path::root().key("services").key(name_of(service));
-                let path = match &bad {
-                    BadOrigin::Host(_) | BadOrigin::TlsName(_) => path.key("host"),
-                    BadOrigin::Tls(bad) => match bad.index {
-                        Some(index) => path.key(bad.field).index(index),
-                        None => path.key(bad.field),
-                    },
-                };
-                self.problems.error(path, bad.to_string());
+                self.problems
+                    .error(place_of(&bad, Path::root().key("services").key(name_of(service))), bad.to_string());
                 None
             }
         }
+    }
+
+    /// One per upstream, whichever services name it.
+    fn balancer(&mut self, upstream: &Arc<Upstream>) -> Option<Arc<Balancer>> {
+        if let Some(known) = self.balancers.get(&upstream.id) {
+            return Some(known.clone());
+        }
+        let path = Path::root().key("upstreams").key(upstream.name.clone());
+        probe::check(upstream, &path, &mut self.problems);
+        let mut origins = self.shared.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let tls = probe::tls(upstream).map(|tls| origins.client_config(&tls)).transpose();
+        drop(origins);
+        match tls {
+            Ok(tls) => {
+                let balancer = self.shared.balancers.of(upstream, &self.shared.names, tls);
+                self.balancers.insert(upstream.id, balancer.clone());
+                Some(balancer)
+            }
+            Err(bad) => {
+                self.problems.error(place_of(&bad, path), bad.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// Which field of the entity at `path` is at fault.
+fn place_of(bad: &BadOrigin, path: Path) -> Path {
+    match bad {
+        BadOrigin::Host(_) | BadOrigin::TlsName(_) => path.key("host"),
+        BadOrigin::Tls(bad) => match bad.index {
+            Some(index) => path.key(bad.field).index(index),
+            None => path.key(bad.field),
+        },
     }
 }
 

@@ -20,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A moment that never comes.
 const NEVER: u64 = u64::MAX;
+/// What a stream keeps allocated for the written heads of its next requests.
+const KEPT: usize = 4096;
 
 /// The worker's coarse clock: milliseconds since the worker began, read often and set by whoever has just asked the
 /// system.
@@ -70,6 +72,10 @@ pub(crate) struct Watch {
     asleep_from: Cell<u64>,
     /// A body is still on its way in, although what asked for it may be over.
     body: Cell<bool>,
+    /// What was written is kept, and reads that brought something, or the end, are counted.
+    keeping: Cell<bool>,
+    written: RefCell<Vec<u8>>,
+    reads: Cell<u8>,
     /// Somebody has asked for bytes that are not there yet.
     reading: Cell<bool>,
     /// Reads are not expected while this side still waits for the other one's body.
@@ -97,6 +103,9 @@ impl Watch {
             after_first_byte: Cell::new(None),
             asleep_from: Cell::new(NEVER),
             body: Cell::new(false),
+            keeping: Cell::new(false),
+            written: RefCell::new(Vec::new()),
+            reads: Cell::new(0),
             reading: Cell::new(false),
             uploading: Cell::new(false),
             read_late: Cell::new(false),
@@ -177,6 +186,34 @@ impl Watch {
         }
     }
 
+    /// From now on what is written is kept, or not.
+    pub(crate) fn keep_written(&self, keep: bool) {
+        self.keeping.set(keep);
+        self.reads.set(0);
+        let mut written = self.written.borrow_mut();
+        written.clear();
+        // One huge head must not stay with its connection.
+        written.shrink_to(KEPT);
+    }
+
+    /// What was written, if it was kept and nothing came back but the end (`ended`) or an error.
+    pub(crate) fn written_in_vain(&self, ended: bool) -> Option<Vec<u8>> {
+        (self.keeping.get() && self.reads.get() <= u8::from(ended)).then(|| self.written.take())
+    }
+
+    fn keep<'a>(&self, outcome: &Poll<io::Result<usize>>, parts: impl IntoIterator<Item = &'a [u8]>) {
+        if let Poll::Ready(Ok(mut length)) = *outcome
+            && self.keeping.get()
+        {
+            let mut written = self.written.borrow_mut();
+            for part in parts {
+                let taken = part.len().min(length);
+                written.extend_from_slice(&part[..taken]);
+                length -= taken;
+            }
+        }
+    }
+
     /// Whether a limit has passed; stays so.
     pub(crate) fn expired(&self) -> bool {
         self.read_late.get() || self.write_late.get()
@@ -234,6 +271,7 @@ impl Watch {
     }
 
     fn read_progressed(&self) {
+        self.reads.set(self.reads.get().saturating_add(1));
         self.reading.set(false);
         if !self.until_told.get() {
             self.asleep_from.set(NEVER);
@@ -427,6 +465,7 @@ impl<S: AsyncWrite + Unpin> Write for Watched<S> {
             return Poll::Ready(Err(late));
         }
         let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.watch.keep(&outcome, [buf]);
         self.wrote(outcome, cx)
     }
 
@@ -439,6 +478,7 @@ impl<S: AsyncWrite + Unpin> Write for Watched<S> {
             return Poll::Ready(Err(late));
         }
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.watch.keep(&outcome, bufs.iter().map(|buf| &**buf));
         self.wrote(outcome, cx)
     }
 

@@ -68,6 +68,7 @@ fn faults() -> [Fault; Fault::COUNT] {
         Fault::HeadTooLarge,
         Fault::Internal,
         Fault::NotReady,
+        Fault::NoHealthyTarget,
     ]
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod access_log;
 mod authorization_server;
+mod dns;
 mod introspection;
 mod limits;
 pub(crate) mod listen;
@@ -133,6 +134,7 @@ impl Settings {
                 }),
                 client_certificates: tls.client_certificates,
                 tls_min_version: tls.min_version,
+                name_servers: section.section("dns", dns::read),
             },
             certificates: tls.certificates,
             introspection: section.section("introspection", introspection::read),

@@ -196,6 +196,7 @@ fn the_example_is_the_reference() {
         "limits: {x: 1}",
         "identity_headers: {x: 1}",
         "tls: {x: 1}",
+        "dns: {x: 1}",
         "introspection: {x: 1}",
         "introspection: {cache: {x: 1}}",
         "authorization_servers: [{endpoint: 'https://a', x: 1}]",

@@ -40,6 +40,8 @@ pub enum Failure {
     Internal,
     /// No configuration is live yet.
     NotReady,
+    /// The upstream has targets, but none that is healthy, or fewer than its threshold wants.
+    NoHealthyTarget,
 }
 
 /// What its client and its log line see of a failure.
@@ -64,7 +66,7 @@ const fn proxy(code: &'static str, status: u16, message: &'static str) -> Row {
 const BAD_RESPONSE: &str = "An invalid response was received from the upstream server";
 
 /// In the order of [`Failure`].
-const TABLE: [Row; 18] = [
+const TABLE: [Row; 19] = [
     router("no_route", 404, "no Route matched with those values"),
     router("no_service", 503, "no Service found with those values"),
     router("https_required", 426, "Please use HTTPS protocol"),
@@ -83,6 +85,7 @@ const TABLE: [Row; 18] = [
     proxy("head_too_large", 431, "Request header or cookie too large"),
     router("internal_error", 500, "An unexpected error occurred"),
     router("not_ready", 503, "The gateway has no configuration yet"),
+    router("no_healthy_target", 503, "failure to get a peer from the ring-balancer"),
 ];
 
 impl Failure {
@@ -138,6 +141,7 @@ impl Failure {
             Failure::HeadTooLarge => 15,
             Failure::Internal => 16,
             Failure::NotReady => 17,
+            Failure::NoHealthyTarget => 18,
         }
     }
 

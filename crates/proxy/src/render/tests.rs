@@ -117,6 +117,7 @@ fn failures_follow_the_table() {
         (Failure::HeadTooLarge, 431, "head_too_large", "Request header or cookie too large", false),
         (Failure::Internal, 500, "internal_error", "An unexpected error occurred", true),
         (Failure::NotReady, 503, "not_ready", "The gateway has no configuration yet", true),
+        (Failure::NoHealthyTarget, 503, "no_healthy_target", "failure to get a peer from the ring-balancer", true),
     ]
     .into_iter()
     .enumerate()

@@ -62,6 +62,12 @@ const REVISION: Name =
     Name("portcullis_configuration_revision", "Revision of the configuration that is live; 0: none.");
 const RELOAD_FAILURES: Name =
     Name("portcullis_configuration_reload_failures", "Configurations that were refused; the last good one serves on.");
+const TARGET_HEALTH: Name =
+    Name("portcullis_upstream_target_health", "Whether an upstream's target gets requests (1) or is unhealthy (0).");
+const TARGET_CHANGES: Name =
+    Name("portcullis_upstream_target_changes", "How often an upstream's target became healthy or unhealthy.");
+const NAME_FAILURES: Name =
+    Name("portcullis_name_resolution_failures", "Lookups of upstream names that gave no address.");
 const LOG_DROPPED: Name =
     Name("portcullis_access_log_dropped", "Lines of the access log that could not be written in time.");
 
@@ -80,6 +86,8 @@ struct State {
     calls: Mutex<BTreeMap<&'static str, Durations>>,
     caches: Sources<CacheNumbers>,
     log_dropped: Sources<u64>,
+    targets: Sources<Vec<TargetNumbers>>,
+    name_failures: AtomicU64,
     revision: AtomicU64,
     reload_failures: AtomicU64,
 }
@@ -97,6 +105,17 @@ pub struct CacheNumbers {
     pub bytes: u64,
     /// Now under way or queued.
     pub flights: u64,
+}
+
+/// One address of an upstream's target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetNumbers {
+    pub upstream: String,
+    /// `host:port`, as it was configured.
+    pub target: String,
+    pub address: String,
+    pub healthy: bool,
+    pub changes: u64,
 }
 
 /// What one core counts. Belongs to that core: it can move to its thread, but not be shared.
@@ -149,6 +168,8 @@ impl Metrics {
             calls: Mutex::default(),
             caches: Sources::default(),
             log_dropped: Sources::default(),
+            targets: Sources::default(),
+            name_failures: AtomicU64::new(0),
             revision: AtomicU64::new(0),
             reload_failures: AtomicU64::new(0),
         }))
@@ -186,6 +207,16 @@ impl Metrics {
     /// Adds a log that may drop lines, to be asked at each scrape.
     pub fn register_log(&self, dropped: impl Fn() -> u64 + Send + Sync + 'static) {
         self.0.log_dropped.add(dropped);
+    }
+
+    /// Adds targets of upstreams, to be asked for at each scrape.
+    pub(crate) fn register_targets(&self, targets: impl Fn() -> Vec<TargetNumbers> + Send + Sync + 'static) {
+        self.0.targets.add(targets);
+    }
+
+    /// A lookup of an upstream's name has failed.
+    pub(crate) fn name_not_resolved(&self) {
+        self.0.name_failures.fetch_add(1, Relaxed);
     }
 
     /// One call to an introspection endpoint has ended. For the control plane: takes a lock.
@@ -270,6 +301,8 @@ impl Collector for State {
         self.encode_calls(to)?;
         REVISION.family(to, MetricType::Gauge)?.encode_gauge(&self.revision.load(Relaxed))?;
         count(&mut RELOAD_FAILURES.family(to, MetricType::Counter)?, self.reload_failures.load(Relaxed))?;
+        self.encode_targets(to)?;
+        count(&mut NAME_FAILURES.family(to, MetricType::Counter)?, self.name_failures.load(Relaxed))?;
         count(&mut LOG_DROPPED.family(to, MetricType::Counter)?, self.log_dropped.ask().sum())
     }
 }
@@ -356,6 +389,22 @@ impl State {
         }
         for (name, number) in [(CACHE_ENTRIES, all.entries), (CACHE_BYTES, all.bytes), (CACHE_FLIGHTS, all.flights)] {
             name.family(to, MetricType::Gauge)?.encode_gauge(&number)?;
+        }
+        Ok(())
+    }
+
+    fn encode_targets(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let targets: Vec<TargetNumbers> = self.targets.ask().flatten().collect();
+        let labels = |t: &TargetNumbers| {
+            [("upstream", t.upstream.clone()), ("target", t.target.clone()), ("address", t.address.clone())]
+        };
+        let mut family = TARGET_HEALTH.family(to, MetricType::Gauge)?;
+        for target in &targets {
+            family.encode_family(&labels(target))?.encode_gauge(&u64::from(target.healthy))?;
+        }
+        let mut family = TARGET_CHANGES.family(to, MetricType::Counter)?;
+        for target in &targets {
+            count(&mut family.encode_family(&labels(target))?, target.changes)?;
         }
         Ok(())
     }

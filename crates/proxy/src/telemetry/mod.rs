@@ -9,4 +9,4 @@ mod sources;
 mod tally;
 
 pub use access_log::{AccessLog, Entry};
-pub use metrics::{CacheNumbers, CoreMetrics, Metrics, RouteMetrics};
+pub use metrics::{CacheNumbers, CoreMetrics, Metrics, RouteMetrics, TargetNumbers};

@@ -2,13 +2,13 @@
 
 use super::link::Link;
 use super::origin::Origin;
+use super::resolve::Unresolved;
 use crate::core::Core;
 use hyper::client::conn::http1;
 use portcullis_model::plan::Service;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 pub(super) enum NoConnection {
     /// The name has no address, or its server did not answer.
     #[error("cannot resolve the host's name")]
-    Name(#[source] io::Error),
+    Name(#[source] Unresolved),
     #[error("cannot connect")]
     Tcp(#[source] io::Error),
     /// Most likely a certificate that no trusted one vouches for; the source says what is wrong with it.
@@ -33,17 +33,17 @@ pub(super) enum NoConnection {
     TimedOut,
 }
 
-/// Opens a connection: tries the addresses in the resolver's order, each once, at most one more than the service's
-/// retries (what could not connect was certainly not received), each for at most the connect limit.
+/// Opens a connection: tries the addresses, each once, at most one more than the service's retries (what could not
+/// connect was certainly not received), each for at most the connect limit. The first is another one each time.
 pub(super) async fn connect(core: &Core, origin: &Origin, service: &Service) -> Result<Box<Link>, NoConnection> {
-    let addresses = match timeout(service.connect_timeout, resolve(core, origin)).await {
-        Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => return Err(NoConnection::Name(error)),
-        Err(_) => return Err(NoConnection::TimedOut),
+    let addresses = match timeout(service.connect_timeout, origin.place.addresses()).await {
+        Ok(addresses) => addresses.map_err(NoConnection::Name)?,
+        // Whether there is a name could not be found out in time.
+        Err(_) => return Err(NoConnection::Name(Unresolved)),
     };
-    let mut outcome = NoConnection::Name(io::ErrorKind::NotFound.into());
-    for &address in addresses.iter().take(usize::from(service.retries) + 1) {
-        match timeout(service.connect_timeout, open(core, origin, address)).await {
+    let mut outcome = NoConnection::Name(Unresolved);
+    for address in addresses.into_iter().take(usize::from(service.retries) + 1) {
+        match timeout(service.connect_timeout, open(core, origin, SocketAddr::new(address, origin.port))).await {
             Ok(Ok(link)) => return Ok(link),
             Ok(Err(error)) => outcome = error,
             Err(_) => outcome = NoConnection::TimedOut,
@@ -65,22 +65,6 @@ async fn open(core: &Core, origin: &Origin, address: SocketAddr) -> Result<Box<L
     let (io, watch) = core.watches.watch(transport);
     let engine = http1::Builder::new().handshake(io).await.map_err(NoConnection::Engine)?;
     Ok(Link::new(origin.index, address, core.clock.coarse(), watch, engine))
-}
-
-/// The addresses behind the origin's name, asked of the system and remembered for a short while.
-async fn resolve(core: &Core, origin: &Origin) -> io::Result<Rc<[SocketAddr]>> {
-    if let Ok(address) = origin.host.parse::<IpAddr>() {
-        return Ok(Rc::new([SocketAddr::new(address, origin.port)]));
-    }
-    if let Some(known) = core.pools.addresses(origin) {
-        return Ok(known);
-    }
-    let found: Rc<[SocketAddr]> = tokio::net::lookup_host((&*origin.host, origin.port)).await?.collect();
-    if found.is_empty() {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    core.pools.keep_addresses(origin, found.clone());
-    Ok(found)
 }
 
 /// Bytes to and from an upstream.

@@ -1,5 +1,6 @@
 //! Where services are: each address is numbered once, so that workers find its pool by index.
 
+use super::resolve::{Names, Place};
 use super::tls::{BadTls, Configs};
 use http::HeaderValue;
 use portcullis_model::plan::{Protocol, ServiceTls};
@@ -20,6 +21,7 @@ pub struct Origin {
     pub(crate) index: usize,
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
+    pub(crate) place: Place,
     /// `None` speaks plain HTTP.
     pub(crate) tls: Option<Secure>,
     /// `Host` for it, with the port where it is not the scheme's own.
@@ -63,6 +65,7 @@ impl Origins {
     /// certificate; it counts, as `tls` does, for `https` alone.
     pub(crate) fn intern(
         &mut self,
+        names: &Names,
         protocol: Protocol,
         host: &str,
         port: u16,
@@ -86,15 +89,18 @@ impl Origins {
                 Some(Secure { name, config: self.configs.of(&tls)? })
             }
         };
-        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
-        let own_port = if protocol == Protocol::Http { 80 } else { 443 };
-        let authority = if port == own_port { bracketed } else { format!("{bracketed}:{port}") };
-        let host_header = HeaderValue::try_from(authority).map_err(|_| BadOrigin::Host(host.clone()))?;
-        let origin = Arc::new(Origin { index: self.numbered, host, port, tls, host_header });
+        let host_header = host_header(protocol, &host, port)?;
+        let place = names.place(&host);
+        let origin = Arc::new(Origin { index: self.numbered, place, host, port, tls, host_header });
         self.numbered += 1;
         self.forget_unused();
         self.known.insert(key, Arc::downgrade(&origin));
         Ok(origin)
+    }
+
+    /// How TLS is spoken as `tls` says.
+    pub(crate) fn client_config(&mut self, tls: &Arc<ServiceTls>) -> Result<Arc<ClientConfig>, BadOrigin> {
+        Ok(self.configs.of(tls)?)
     }
 
     /// Looks through all of them only once they have doubled.
@@ -104,4 +110,12 @@ impl Origins {
             self.forget_at = FORGET_FROM.max(self.known.len() * 2);
         }
     }
+}
+
+/// `Host` for a server, with the port where it is not the scheme's own.
+pub(super) fn host_header(protocol: Protocol, host: &str, port: u16) -> Result<HeaderValue, BadOrigin> {
+    let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let own_port = if protocol == Protocol::Http { 80 } else { 443 };
+    let authority = if port == own_port { bracketed } else { format!("{bracketed}:{port}") };
+    HeaderValue::try_from(authority).map_err(|_| BadOrigin::Host(host.into()))
 }

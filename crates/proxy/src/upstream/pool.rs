@@ -5,14 +5,9 @@ use super::origin::Origin;
 use crate::settings::Limits;
 use crate::stream::Clock;
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
-
-/// How long the addresses behind a name are remembered. The system's resolver does not say how long they are good;
-/// 10 s is short enough to follow a change and long enough that a burst of new connections asks once.
-const NAMES_KEPT: Duration = Duration::from_secs(10);
+use std::time::Duration;
 
 /// The pools of one worker.
 pub(crate) struct Pools {
@@ -27,7 +22,6 @@ struct Slot {
     /// The one used last is taken first, so that those that are too many grow old.
     #[expect(clippy::vec_box, reason = "links come and go in their boxes; moving them out of these would copy them")]
     links: Vec<Box<Link>>,
-    addresses: Option<(Instant, Rc<[SocketAddr]>)>,
 }
 
 impl Pools {
@@ -63,18 +57,6 @@ impl Pools {
                 link.is_ready() && now.saturating_duration_since(link.resting_since) < self.keep
             });
         }
-    }
-
-    /// The addresses behind the origin's name, if they were asked for lately.
-    pub(crate) fn addresses(&self, origin: &Origin) -> Option<Rc<[SocketAddr]>> {
-        let idle = self.idle.borrow();
-        let (asked, addresses) = idle.get(origin.index)?.addresses.as_ref()?;
-        let fresh = self.clock.coarse().saturating_duration_since(*asked) < NAMES_KEPT;
-        fresh.then(|| addresses.clone())
-    }
-
-    pub(crate) fn keep_addresses(&self, origin: &Origin, addresses: Rc<[SocketAddr]>) {
-        slot(&mut self.idle.borrow_mut(), origin.index).addresses = Some((self.clock.coarse(), addresses));
     }
 }
 

@@ -1,5 +1,6 @@
 //! An upstream's body on its way to the client, with the connection it comes from.
 
+use super::balancer::Ticket;
 use super::link::Link;
 use super::pool::Pools;
 use super::trailers;
@@ -21,11 +22,25 @@ pub(crate) struct Relay {
     peer: SocketAddr,
     /// Gone once the exchange is over.
     link: Option<Box<Link>>,
+    /// Under way at a target until this is gone.
+    ticket: Option<Ticket>,
 }
 
 impl Relay {
     pub(super) fn new(incoming: Incoming, link: Box<Link>) -> Self {
-        Self { complete: incoming.is_end_stream(), incoming, trailers: false, peer: link.peer, link: Some(link) }
+        Self {
+            complete: incoming.is_end_stream(),
+            incoming,
+            trailers: false,
+            peer: link.peer,
+            link: Some(link),
+            ticket: None,
+        }
+    }
+
+    /// Counts as under way for as long as this body lives.
+    pub(super) fn hold(&mut self, ticket: Ticket) {
+        self.ticket = Some(ticket);
     }
 
     /// Where it comes from.
@@ -41,12 +56,13 @@ impl Relay {
     /// After a 101: what is below HTTP. Its connection belongs to no pool any more.
     pub(crate) fn switch(mut self, idle: Duration) -> Option<Tunnel> {
         let (upstream, watch) = self.link.take()?.switch()?;
-        Some(Tunnel::new(upstream, watch, idle))
+        Some(Tunnel::new(upstream, watch, idle, self.ticket.take()))
     }
 
     /// The client has the answer's end, or has left: the connection goes back to its pool if the body is complete
     /// and it can take another request, and is closed otherwise.
     pub(crate) fn close(&mut self, pools: &Pools) {
+        self.ticket = None;
         if let Some(link) = self.link.take()
             && self.complete
             && let Some(link) = link.reclaim()

@@ -1,65 +1,254 @@
 //! One request to the upstream, one answer's head back.
+//!
+//! # What is sent again
+//! A request moves into its connection, so a copy of it would be paid for by every request and needed by nearly none.
+//! What can be had without one:
+//! - Where no connection could be made, nothing was sent: the next address, or the next target, gets it, `retries`
+//!   times at most, and none of them twice.
+//! - A connection that was kept alive may turn out to be closed when the request is about to go. The engine notices
+//!   what the system has told this worker, gives the request back, and it goes over another one.
+//! - The upstream may close such a connection while the request is on its way. Then it may have acted on it, and only
+//!   a request without a body whose method may be repeated (RFC 9110 section 9.2.2) is sent again, once, over a new
+//!   connection, if not a byte came back. Such a request's head is read back from the bytes that were written, which
+//!   the connection keeps in a buffer of its own: copying some hundred bytes, no allocation, and only over
+//!   connections that were used before.
 
+use super::balancer::{NoPeer, Tried, Wish};
 use super::body::Outbound;
 use super::connect::{NoConnection, connect};
-use super::destination::Destination;
+use super::destination::{Balanced, Destination};
+use super::health::Event;
 use super::link::Link;
 use super::origin::Origin;
 use super::relay::Relay;
 use crate::core::Core;
 use crate::render::Failure;
 use crate::stream::Watch;
-use http::{Request, Response};
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use portcullis_model::plan::Service;
 use std::rc::Rc;
 
-/// Sends `request` over an unused connection or a new one. It moves into the connection; when the connection turns
-/// out to have been closed before anything was sent, it moves back and goes over another (never after that: then the
-/// upstream may have acted on it).
+/// Where a request should go, and how its answer is waited for.
+pub(crate) struct Way<'a> {
+    pub(crate) destination: &'a Destination,
+    pub(crate) service: &'a Service,
+    pub(crate) wish: &'a Wish,
+    /// The route keeps the client's `Host`.
+    pub(crate) preserve_host: bool,
+}
+
+/// Sends `request` over an unused connection or a new one.
 pub(crate) async fn send(
     core: &Core,
-    destination: &Destination,
-    service: &Service,
+    way: Way<'_>,
+    client: &Rc<Watch>,
+    request: Request<Outbound>,
+) -> Result<Response<Relay>, Failure> {
+    match way.destination {
+        Destination::Host(origin) => match to_origin(core, origin, way.service, client, request).await {
+            Ok(answer) => Ok(answer),
+            Err(Lost { failure, .. }) => Err(failure),
+        },
+        // Boxed, so that the future of a request to a plain host stays as small as it is.
+        Destination::Balanced(balanced) => Box::pin(to_target(core, balanced, &way, client, request)).await,
+    }
+}
+
+/// To one of several targets, and to the next where nobody can have got it.
+async fn to_target(
+    core: &Core,
+    balanced: &Balanced,
+    way: &Way<'_>,
     client: &Rc<Watch>,
     mut request: Request<Outbound>,
 ) -> Result<Response<Relay>, Failure> {
-    let origin = &**destination.pick();
+    let balancer = &balanced.balancer;
+    let mut tried = Tried::new();
+    let mut last = None;
     loop {
-        let (mut link, used_before) = match core.pools.take(origin) {
-            Some(link) => (link, true),
-            None => {
-                // Boxed: it is large and rare, and would make every request's future as large.
-                let connecting = Box::pin(connect(core, origin, service));
-                (connecting.await.map_err(|why| unconnected(origin, &why))?, false)
-            }
+        let peers = {
+            let peers = balancer.peers();
+            balancer.pick(&peers, way.wish, &tried).map(|place| (peers.members.clone(), place))
         };
-        link.watch.limit_reads(service.read_timeout);
-        link.watch.limit_writes(service.write_timeout);
-        request.body_mut().goes_to(&link.watch);
-        match link.exchange(request).await {
-            Ok(answer) => return Ok(answer.map(|incoming| Relay::new(incoming, link))),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) if used_before => request = unsent,
-                _ => return Err(blame(error.error(), &link, origin, client)),
-            },
+        let (members, place) = match peers {
+            Ok(picked) => picked,
+            Err(NoPeer::NoAddress) if last.is_none() => {
+                balancer.first_address(way.service.connect_timeout).await;
+                let peers = balancer.peers();
+                let place = balancer.pick(&peers, way.wish, &tried).map_err(|why| no_peer(balanced, why))?;
+                (peers.members.clone(), place)
+            }
+            Err(why) => return Err(last.unwrap_or_else(|| no_peer(balanced, why))),
+        };
+        let peer = &members[place].peer;
+        let Some(door) = balanced.door(&core.shared, &members, place) else {
+            tried.push(peer.clone());
+            last.get_or_insert(Failure::UpstreamRefused);
+            continue;
+        };
+        if let Some(host) = balanced.host_header(&door).filter(|_| !way.preserve_host) {
+            request.headers_mut().insert(HOST, host);
+        }
+        let ticket = peer.ticket();
+        match to_origin(core, &door.origin, way.service, client, request).await {
+            Ok(mut answer) => {
+                balancer.answered(peer, answer.status().as_u16());
+                answer.body_mut().hold(ticket);
+                return Ok(answer);
+            }
+            Err(lost) => {
+                if let Some(event) = lost.event {
+                    balancer.seen(peer, event);
+                }
+                tried.push(peer.clone());
+                match lost.unsent {
+                    Some(unsent) if tried.len() <= usize::from(way.service.retries) => {
+                        (request, last) = (*unsent, Some(lost.failure));
+                    }
+                    _ => return Err(lost.failure),
+                }
+            }
         }
     }
 }
 
-fn unconnected(origin: &Origin, why: &NoConnection) -> Failure {
-    tracing::warn!(host = %origin.host, port = origin.port, error = why as &dyn std::error::Error, "no upstream connection");
-    match why {
-        NoConnection::Name(_) => Failure::NameResolution,
-        NoConnection::Tcp(_) | NoConnection::Tls(_) | NoConnection::Engine(_) => Failure::UpstreamRefused,
-        NoConnection::TimedOut => Failure::UpstreamTimeout,
+/// Why there is no answer.
+struct Lost {
+    failure: Failure,
+    /// What it says about the health of the upstream.
+    event: Option<Event>,
+    /// Nothing of it was sent.
+    unsent: Option<Box<Request<Outbound>>>,
+}
+
+/// To one address, or to one name with all of its addresses.
+async fn to_origin(
+    core: &Core,
+    origin: &Origin,
+    service: &Service,
+    client: &Rc<Watch>,
+    mut request: Request<Outbound>,
+) -> Result<Response<Relay>, Lost> {
+    let mut pooled = true;
+    loop {
+        let (mut link, used_before) = match core.pools.take(origin).filter(|_| pooled) {
+            Some(link) => (link, true),
+            None => {
+                // Boxed: it is large and rare, and would make every request's future as large.
+                match Box::pin(connect(core, origin, service)).await {
+                    Ok(link) => (link, false),
+                    Err(why) => return Err(unconnected(origin, &why, request)),
+                }
+            }
+        };
+        link.watch.limit_reads(service.read_timeout);
+        link.watch.limit_writes(service.write_timeout);
+        link.watch.keep_written(used_before && pooled && may_repeat(&request));
+        request.body_mut().goes_to(&link.watch);
+        let mut error = match link.exchange(request).await {
+            Ok(answer) => return Ok(answer.map(|incoming| Relay::new(incoming, link))),
+            Err(error) => error,
+        };
+        request = match error.take_message() {
+            Some(unsent) if used_before => unsent,
+            Some(unsent) => {
+                let lost = blame(error.error(), &link, origin, client);
+                return Err(Lost { unsent: Some(Box::new(unsent)), ..lost });
+            }
+            None => match repeated(error.error(), &link) {
+                Some(again) => {
+                    pooled = false;
+                    again
+                }
+                None => return Err(blame(error.error(), &link, origin, client)),
+            },
+        };
     }
 }
 
+fn may_repeat(request: &Request<Outbound>) -> bool {
+    !request.body().is_upload() && request.method().is_idempotent()
+}
+
+/// The request that was sent, if the upstream has closed the connection instead of answering it and it may be sent
+/// once more.
+fn repeated(error: &hyper::Error, link: &Link) -> Option<Request<Outbound>> {
+    if error.is_user() || error.is_parse() || error.is_timeout() || link.watch.expired() {
+        return None;
+    }
+    read_back(link.watch.written_in_vain(error.is_incomplete_message())?)
+}
+
+/// The head as the engine has written it.
+fn read_back(written: Vec<u8>) -> Option<Request<Outbound>> {
+    let written = Bytes::from(written);
+    let mut lines = written[..].strip_suffix(b"\r\n\r\n")?.split(|byte| *byte == b'\n').map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        written.slice_ref(line)
+    });
+    let first = lines.next()?;
+    let mut parts = first.split(|byte| *byte == b' ');
+    let mut request = Request::new(Outbound::Nothing);
+    *request.method_mut() = Method::from_bytes(parts.next()?).ok()?;
+    *request.uri_mut() = Uri::from_maybe_shared(first.slice_ref(parts.next()?)).ok()?;
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+        let value = line.slice_ref(line[colon + 1..].trim_ascii());
+        request.headers_mut().append(name, HeaderValue::from_maybe_shared(value).ok()?);
+    }
+    Some(request)
+}
+
+fn no_peer(balanced: &Balanced, why: NoPeer) -> Failure {
+    tracing::debug!(upstream = %balanced.balancer.upstream.name, ?why, "no target takes a request");
+    match why {
+        NoPeer::NoAddress => Failure::NameResolution,
+        NoPeer::Unhealthy | NoPeer::AllTried => Failure::NoHealthyTarget,
+    }
+}
+
+fn unconnected(origin: &Origin, why: &NoConnection, request: Request<Outbound>) -> Lost {
+    tracing::warn!(host = %origin.host, port = origin.port, error = why as &dyn std::error::Error, "no upstream connection");
+    let (failure, event) = match why {
+        NoConnection::Name(_) => (Failure::NameResolution, None),
+        NoConnection::Tcp(_) | NoConnection::Tls(_) | NoConnection::Engine(_) => {
+            (Failure::UpstreamRefused, Some(Event::TcpFailure))
+        }
+        NoConnection::TimedOut => (Failure::UpstreamTimeout, Some(Event::Timeout)),
+    };
+    Lost { failure, event, unsent: Some(Box::new(request)) }
+}
+
 /// A client's broken body surfaces as an error of the call, and is not the upstream's fault.
-fn blame(error: &hyper::Error, link: &Link, origin: &Origin, client: &Rc<Watch>) -> Failure {
+fn blame(error: &hyper::Error, link: &Link, origin: &Origin, client: &Rc<Watch>) -> Lost {
     if error.is_user() {
-        return if client.expired() { Failure::RequestTimeout } else { Failure::BadRequest };
+        let failure = if client.expired() { Failure::RequestTimeout } else { Failure::BadRequest };
+        return Lost { failure, event: None, unsent: None };
     }
     tracing::warn!(host = %origin.host, port = origin.port, error = error as &dyn std::error::Error, "no upstream answer");
-    if link.watch.expired() { Failure::UpstreamTimeout } else { Failure::BadUpstreamResponse }
+    let (failure, event) = if link.watch.expired() {
+        (Failure::UpstreamTimeout, Event::Timeout)
+    } else {
+        (Failure::BadUpstreamResponse, Event::TcpFailure)
+    };
+    Lost { failure, event: Some(event), unsent: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_read_back() {
+        let written = b"DELETE /a?b=c HTTP/1.1\r\nhost: a\r\nx-empty: \r\nx-two: 1\r\nx-two: \xff:2\r\n\r\n";
+        let request = read_back(written.to_vec()).unwrap();
+        assert_eq!((request.method(), request.uri().to_string()), (&Method::DELETE, "/a?b=c".to_owned()));
+        let headers: Vec<_> = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(headers, [("host", &b"a"[..]), ("x-empty", b""), ("x-two", b"1"), ("x-two", b"\xff:2")]);
+        // Not written to its end.
+        assert!(read_back(written[..written.len() - 1].to_vec()).is_none());
+    }
 }

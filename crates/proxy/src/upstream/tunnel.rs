@@ -1,5 +1,6 @@
 //! A connection that client and upstream have agreed to use for something else than HTTP (RFC 9110 section 7.8).
 
+use super::balancer::Ticket;
 use super::connect::Transport;
 use crate::stream::{Watch, Watched};
 use hyper_util::rt::TokioIo;
@@ -20,11 +21,13 @@ pub(crate) struct Tunnel {
     watch: Rc<Watch>,
     /// How long neither side may say anything.
     idle: Duration,
+    /// Under way at a target until the tunnel ends.
+    ticket: Option<Ticket>,
 }
 
 impl Tunnel {
-    pub(super) fn new(upstream: Watched<Transport>, watch: Rc<Watch>, idle: Duration) -> Self {
-        Self { upstream, watch, idle }
+    pub(super) fn new(upstream: Watched<Transport>, watch: Rc<Watch>, idle: Duration, ticket: Option<Ticket>) -> Self {
+        Self { upstream, watch, idle, ticket }
     }
 
     /// Carries bytes both ways until both sides have said their last, one has broken off, or neither has said
@@ -33,7 +36,7 @@ impl Tunnel {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Self { upstream, watch, idle } = self;
+        let Self { upstream, watch, idle, ticket: _ticket } = self;
         let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
         let (mut up, mut down) = (Direction::new(), Direction::new());
         let mut carried = None;

@@ -2,16 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail like tests")]
 
+mod balancing;
 mod early;
 mod forged;
 mod framing;
 mod gateway;
 mod http2;
 mod limits;
+mod name_server;
 mod peek;
 mod reasons;
 mod relay;
 mod reload;
+mod resolving;
+mod retries;
 mod streaming;
 mod tls;
 mod trailers;
