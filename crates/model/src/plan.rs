@@ -36,7 +36,7 @@ pub struct Endpoint {
 
 /// What a request must be. Every list that is not empty must agree; inside a list, one element suffices
 /// (`headers`: each of them).
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Hash, Serialize)]
 pub struct Matcher {
     pub hosts: Vec<HostMatch>,
     pub paths: Vec<PathMatch>,
@@ -49,14 +49,14 @@ pub struct Matcher {
 }
 
 /// A condition on the request's host (lower case, compared without regard to case).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize)]
 pub struct HostMatch {
     pub name: HostName,
     /// Compared only where the route names one.
     pub port: Option<u16>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostName {
     /// A name or an address; one of IPv6 in brackets, as in the request.
@@ -68,7 +68,7 @@ pub enum HostName {
 }
 
 /// A condition on the normalised path.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
     /// Plain string prefix: `/foo` matches `/foobar`.
@@ -77,7 +77,7 @@ pub enum PathMatch {
     Regex(String),
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize)]
 pub struct HeaderMatch {
     /// Lower case.
     pub name: String,

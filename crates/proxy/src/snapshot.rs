@@ -119,16 +119,12 @@ impl Snapshot {
     /// What is different from `previous`. Consumers are compared by their number alone when they differ: a million
     /// of them are held once, without a second copy to compare with one by one.
     pub fn changes_since(&self, previous: &Snapshot) -> Changes {
-        let by_id = |id: &Uuid, a: &Arc<Instance>| (*id, a.config.clone());
         Changes {
-            services: compare(services(self), services(previous), |a, b| a == b),
-            routes: compare(routes(self), routes(previous), |a, b| a == b),
+            services: compare(&services(self), &services(previous), |a, b| a == b),
+            routes: compare(&routes(self), &routes(previous), |a, b| a == b),
             consumers: compare_consumers(&self.consumers, &previous.consumers),
-            plugins: compare(
-                self.instances.iter().map(|(id, a)| by_id(id, a)).collect(),
-                previous.instances.iter().map(|(id, a)| by_id(id, a)).collect(),
-                |a, b| means_the_same(a, b),
-            ),
+            // One that means what it meant has been taken over.
+            plugins: compare(&self.instances, &previous.instances, Arc::ptr_eq),
         }
     }
 }
@@ -141,7 +137,11 @@ pub(crate) fn compile(
     shared: &Shared,
 ) -> Result<Snapshot, Problems> {
     let mut problems = Problems::new();
-    let router = match Router::compile(&plan.endpoints) {
+    let compiled = match &previous.router {
+        Some(previous) => Router::compile_after(&plan.endpoints, previous),
+        None => Router::compile(&plan.endpoints),
+    };
+    let router = match compiled {
         Ok(router) => Some(router),
         Err(found) => {
             problems.0.extend(found.0);
@@ -383,11 +383,13 @@ fn path_of(origin: &str) -> Path {
     path
 }
 
-/// Each route with how it is reached.
-fn routes(snapshot: &Snapshot) -> HashMap<Uuid, (Arc<Route>, Vec<u64>)> {
-    let mut routes: HashMap<Uuid, (Arc<Route>, Vec<u64>)> = HashMap::new();
+/// Each route with a fingerprint of how it is reached.
+fn routes(snapshot: &Snapshot) -> HashMap<Uuid, (&Arc<Route>, u64)> {
+    let mut routes = HashMap::with_capacity(snapshot.lanes.len());
     for (lane, matcher) in snapshot.lanes.iter().zip(&snapshot.matchers) {
-        routes.entry(lane.route.id).or_insert_with(|| (lane.route.clone(), Vec::new())).1.push(*matcher);
+        // The order of a route's matchers counts.
+        let (_, all) = routes.entry(lane.route.id).or_insert((&lane.route, 0_u64));
+        *all = all.rotate_left(1).wrapping_add(*matcher);
     }
     routes
 }
@@ -395,21 +397,24 @@ fn routes(snapshot: &Snapshot) -> HashMap<Uuid, (Arc<Route>, Vec<u64>)> {
 /// Equal for equal matchers of one process; nothing but a count of changes hangs on it.
 fn fingerprint(matcher: &Matcher) -> u64 {
     let mut hasher = DefaultHasher::new();
-    format!("{matcher:?}").hash(&mut hasher);
+    matcher.hash(&mut hasher);
     hasher.finish()
 }
 
-fn services(snapshot: &Snapshot) -> HashMap<Uuid, Arc<Service>> {
-    let services = snapshot.lanes.iter().filter_map(|lane| lane.route.service.clone());
+fn services(snapshot: &Snapshot) -> HashMap<Uuid, &Service> {
+    let services = snapshot.lanes.iter().filter_map(|lane| lane.route.service.as_deref());
     services.map(|service| (service.id, service)).collect()
 }
 
-fn compare<T>(new: HashMap<Uuid, T>, old: HashMap<Uuid, T>, same: impl Fn(&T, &T) -> bool) -> Change {
-    Change {
-        added: new.keys().filter(|id| !old.contains_key(id)).count(),
-        changed: new.iter().filter(|(id, a)| old.get(id).is_some_and(|b| !same(a, b))).count(),
-        removed: old.keys().filter(|id| !new.contains_key(id)).count(),
+fn compare<T>(new: &HashMap<Uuid, T>, old: &HashMap<Uuid, T>, same: impl Fn(&T, &T) -> bool) -> Change {
+    let (mut added, mut changed) = (0, 0);
+    for (id, new) in new {
+        match old.get(id) {
+            None => added += 1,
+            Some(old) => changed += usize::from(!same(new, old)),
+        }
     }
+    Change { added, changed, removed: old.len() + added - new.len() }
 }
 
 fn compare_consumers(new: &Arc<Consumers>, old: &Arc<Consumers>) -> Change {

@@ -1,5 +1,7 @@
 //! What hangs where a prefix ends: the endpoints that have it, to be asked for method and headers.
 
+use super::pattern::Patterns;
+use super::texts::Texts;
 use super::{Conditions, Criteria, Values};
 use foldhash::fast::RandomState;
 use http::{HeaderMap, HeaderName, Method};
@@ -16,7 +18,8 @@ pub(super) struct Place {
     methods: Methods,
     /// The bits do not say all: one of the methods is an uncommon one.
     other_methods: bool,
-    headers: bool,
+    /// There are headers or server names to be asked for.
+    asks: bool,
 }
 
 const NO_PATTERN: u32 = u32::MAX;
@@ -62,19 +65,26 @@ impl Place {
         pattern: NO_PATTERN,
         methods: 0,
         other_methods: false,
-        headers: false,
+        asks: false,
     };
 
-    pub(super) fn new(endpoint: usize, methods: Methods, other_methods: bool, headers: bool) -> Self {
-        Self { endpoint: endpoint as u32, position: 0, pattern: NO_PATTERN, methods, other_methods, headers }
+    pub(super) fn new(endpoint: usize, methods: Methods, conditions: &Conditions) -> Self {
+        Self {
+            endpoint: endpoint as u32,
+            position: 0,
+            pattern: NO_PATTERN,
+            methods,
+            other_methods: !conditions.methods.is_empty(),
+            asks: !conditions.headers.is_empty() || !conditions.snis.is_empty(),
+        }
     }
 
     pub(super) fn at(self, position: usize) -> Self {
         Self { position: position as u32, ..self }
     }
 
-    pub(super) fn tested_by(self, pattern: u32) -> Self {
-        Self { pattern, ..self }
+    pub(super) fn tested_by(self, pattern: usize) -> Self {
+        Self { pattern: pattern as u32, ..self }
     }
 
     pub(super) fn endpoint(self) -> usize {
@@ -90,11 +100,12 @@ impl Place {
             return false;
         }
         let by_name = self.other_methods && request.bit == OTHER;
-        if !by_name && !self.headers {
+        if !by_name && !self.asks {
             return true;
         }
         let conditions = &conditions[self.endpoint()];
         (!by_name || conditions.methods.contains(request.method))
+            && conditions.takes_sni(request.sni)
             && conditions.headers.iter().all(|header| header.values.agree(&header.name, request.headers))
     }
 }
@@ -104,11 +115,14 @@ pub(super) struct Request<'a> {
     bit: Methods,
     method: &'a Method,
     headers: &'a HeaderMap,
+    sni: Option<&'a str>,
+    path: &'a str,
 }
 
 impl<'a> Request<'a> {
     pub(super) fn new(criteria: &Criteria<'a>) -> Self {
-        Self { bit: bit(criteria.method), method: criteria.method, headers: criteria.headers }
+        let Criteria { method, headers, sni, path, .. } = *criteria;
+        Self { bit: bit(method), method, headers, sni, path }
     }
 }
 
@@ -120,10 +134,12 @@ pub(super) enum Bucket {
     Grouped(Box<Grouped>),
 }
 
-/// Many routes on one path that differ by the value of a header (one per tenant, say): looked up by that value.
+/// Many routes at one place: those that differ by the value of a header (one per tenant, say) are looked up by that
+/// value, regular expressions by a text in the path.
 #[derive(Debug)]
 pub(super) struct Grouped {
     by_header: Vec<(HeaderName, ByValue)>,
+    by_text: Option<Texts>,
     rest: Vec<Place>,
 }
 
@@ -132,23 +148,26 @@ type ByValue = HashMap<Box<str>, Vec<Place>, RandomState>;
 
 /// Up to so many places are asked one after the other.
 const FEW: usize = 16;
+/// The same for places with a regular expression: each costs a pass over the path.
+const FEW_PATTERNS: usize = 6;
 
 impl Bucket {
     /// `places` stand in the order of the plan.
-    pub(super) fn new(mut places: Vec<Place>, conditions: &[Conditions]) -> Self {
+    pub(super) fn new(mut places: Vec<Place>, conditions: &[Conditions], patterns: &Patterns) -> Self {
         // Behind a place that takes a method without asking further, none gets a request with that method.
         let mut taken: Methods = 0;
         places.retain(|place| {
             let open = place.methods & !taken != 0;
-            if place.pattern == NO_PATTERN && !place.headers {
+            if place.pattern == NO_PATTERN && !place.asks {
                 taken |= if place.other_methods { place.methods & !OTHER } else { place.methods };
             }
             open
         });
+        let tested = places.iter().filter(|place| place.pattern != NO_PATTERN).count();
         match &places[..] {
             [place] => Bucket::One(*place),
-            places if places.len() <= FEW => Bucket::Few(places.into()),
-            _ => Bucket::Grouped(Box::new(Grouped::new(places, conditions))),
+            places if places.len() <= FEW && tested <= FEW_PATTERNS => Bucket::Few(places.into()),
+            _ => Bucket::Grouped(Box::new(Grouped::new(places, conditions, patterns))),
         }
     }
 
@@ -173,6 +192,12 @@ impl Bucket {
                         let places = places.map_or(&[][..], Vec::as_slice);
                         best = first(places, request, conditions, best.unwrap_or(limit), to_test).or(best);
                     }
+                }
+                if let Some(by_text) = &grouped.by_text {
+                    // All of them have an expression, so none is certain.
+                    by_text.each(request.path, |places| {
+                        first(places, request, conditions, best.unwrap_or(limit), to_test);
+                    });
                 }
                 best
             }
@@ -199,7 +224,7 @@ fn first(
 }
 
 impl Grouped {
-    fn new(places: Vec<Place>, conditions: &[Conditions]) -> Self {
+    fn new(places: Vec<Place>, conditions: &[Conditions], patterns: &Patterns) -> Self {
         // The name with the most distinct values parts the places best.
         let mut distinct: HashMap<&HeaderName, HashSet<&str>> = HashMap::new();
         for (name, values) in places.iter().flat_map(|place| conditions[place.endpoint()].listed()) {
@@ -223,7 +248,8 @@ impl Grouped {
             }
         }
         let by_header = by_name.into_iter().map(|(name, by_value)| (name.clone(), by_value)).collect();
-        Self { by_header, rest }
+        let by_text = Texts::take_from(&mut rest, |place| place.pattern().map_or(&[], |number| patterns.needs(number)));
+        Self { by_header, by_text, rest }
     }
 
     /// How many are asked one after the other.
@@ -234,6 +260,11 @@ impl Grouped {
 }
 
 impl Conditions {
+    /// A plain connection has named nobody, and agrees (K-135).
+    fn takes_sni(&self, sni: Option<&str>) -> bool {
+        self.snis.is_empty() || sni.is_none_or(|sni| self.snis.iter().any(|wanted| **wanted == *sni))
+    }
+
     /// The conditions that list values.
     fn listed(&self) -> impl Iterator<Item = (&HeaderName, &[Box<str>])> {
         self.headers.iter().filter_map(|header| match &header.values {

@@ -7,10 +7,11 @@
 //! host ── exact ───┐
 //!       ├ suffix ──┤   each host name leads to a trie over the bytes of the path; where a
 //!       ├ prefix ──┼─> configured prefix ends hangs a bucket of the endpoints that have it,
-//!       └ any ─────┘   in the order of the plan, to be asked for method and headers.
+//!       └ any ─────┘   in the order of the plan, to be asked for method, headers and SNI.
 //! ```
 //! A regular expression hangs in the same trie, at the literal text that all its matches begin with. It is tried only
-//! when no endpoint before it in the plan has agreed.
+//! when no endpoint before it in the plan has agreed; where many hang at one place, only when a text that its matches
+//! contain is in the path.
 //!
 //! What it is not: it knows no precedence between routes (`portcullis_model` lowers that into the order), and looks at
 //! no protocol. A look-up allocates nothing but for requests that meet dozens of regular expressions.
@@ -18,6 +19,7 @@
 mod bucket;
 mod hosts;
 mod pattern;
+mod texts;
 mod trie;
 
 use bucket::{Bucket, Place, Request};
@@ -36,7 +38,7 @@ pub struct Router {
     tries: Tries,
     /// What hangs in the tries; they know each by its index.
     buckets: Vec<Bucket>,
-    patterns: Vec<Pattern>,
+    patterns: Patterns,
     /// By the index of the endpoint; asked only where an entry says that there is more to ask.
     conditions: Vec<Conditions>,
 }
@@ -72,6 +74,7 @@ struct Conditions {
     /// Methods that have no bit of their own.
     methods: Box<[Method]>,
     headers: Box<[HeaderCondition]>,
+    snis: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]
@@ -93,6 +96,11 @@ impl Router {
     /// Fails with everything that cannot be compiled: regular expressions (look-around and back references do not
     /// exist here), header names. Problems are at the route's name or id: `routes.orders.paths`.
     pub fn compile(endpoints: &[Endpoint]) -> Result<Self, Problems> {
+        Self::compile_after(endpoints, &Self::empty())
+    }
+
+    /// The same, with the regular expressions that `previous` has compiled already.
+    pub fn compile_after(endpoints: &[Endpoint], previous: &Router) -> Result<Self, Problems> {
         let mut problems = Problems::new();
         let mut patterns = Patterns::default();
         let mut hosts = Hosts::default();
@@ -102,8 +110,10 @@ impl Router {
             let matcher = &endpoint.matcher;
             let (methods, other_methods) = bucket::methods(&matcher.methods);
             let headers = header_conditions(&matcher.headers, &endpoint.route, &mut problems);
-            let place = Place::new(index, methods, !other_methods.is_empty(), !headers.is_empty());
-            conditions.push(Conditions { methods: other_methods, headers });
+            let snis = matcher.snis.iter().map(|sni| sni.as_str().into()).collect();
+            let asked = Conditions { methods: other_methods, headers, snis };
+            let place = Place::new(index, methods, &asked);
+            conditions.push(asked);
             let tables = hosts.tables(&matcher.hosts);
             if matcher.paths.is_empty() {
                 places.extend(tables.iter().map(|table| (*table, "".into(), place)));
@@ -111,7 +121,7 @@ impl Router {
             for (position, path) in matcher.paths.iter().enumerate() {
                 let (prefix, place) = match path {
                     PathMatch::Prefix(prefix) => (prefix.as_str().into(), place.at(position)),
-                    PathMatch::Regex(regex) => match patterns.path(regex) {
+                    PathMatch::Regex(regex) => match patterns.path(regex, &previous.patterns) {
                         Ok((pattern, literal)) => (literal, place.at(position).tested_by(pattern)),
                         Err(error) => {
                             problems.error(place_of(&endpoint.route).key("paths"), error.to_string());
@@ -127,17 +137,23 @@ impl Router {
         }
         let mut buckets = Vec::new();
         let tries = Tries::build(places, hosts.len(), |places| {
-            buckets.push(Bucket::new(places, &conditions));
+            buckets.push(Bucket::new(places, &conditions, &patterns));
             buckets.len() - 1
         });
         hosts.finish();
-        Ok(Self { hosts, tries, buckets, patterns: patterns.into_inner(), conditions })
+        Ok(Self { hosts, tries, buckets, patterns, conditions })
     }
 
     /// The router of no endpoints: nothing is found.
     pub fn empty() -> Self {
         let tries = Tries::build(Vec::new(), Hosts::default().len(), |_| 0);
-        Self { hosts: Hosts::default(), tries, buckets: Vec::new(), patterns: Vec::new(), conditions: Vec::new() }
+        Self {
+            hosts: Hosts::default(),
+            tries,
+            buckets: Vec::new(),
+            patterns: Patterns::default(),
+            conditions: Vec::new(),
+        }
     }
 
     /// The first endpoint of the plan that takes this request.
@@ -169,7 +185,7 @@ impl Router {
         places.sort_unstable();
         places.dedup();
         let earlier = places.into_iter().take_while(|place| limit.is_none_or(|limit| *place < limit));
-        earlier.filter_map(|place| Some((place, self.patterns[place.pattern()?].match_start(path)?))).next()
+        earlier.filter_map(|place| Some((place, self.patterns.get(place.pattern()?).match_start(path)?))).next()
     }
 }
 

@@ -4,6 +4,7 @@
 //! `\w` mean there what they mean to Kong's users, and the automata stay small. Matching is linear in the input
 //! whatever the expression; look-around and back references, which cannot be had for that, are refused at load.
 
+use super::texts::{self, OneOf};
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::meta;
 use regex_automata::nfa::thompson::{self, WhichCaptures};
@@ -13,6 +14,7 @@ use regex_syntax::hir::Hir;
 use regex_syntax::hir::literal::Extractor;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A compiled expression.
 #[derive(Debug)]
@@ -90,30 +92,63 @@ impl Pattern {
     }
 }
 
-/// The path expressions of a configuration, each compiled once however many routes have it.
+/// The path expressions of a configuration, each compiled once however many routes have it, and not again by the next
+/// configuration that has it.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    compiled: Vec<Pattern>,
-    known: HashMap<String, (u32, String)>,
+    compiled: Vec<Arc<PathPattern>>,
+    known: HashMap<Box<str>, u32>,
+}
+
+/// A path expression with what it is found by.
+#[derive(Debug)]
+struct PathPattern {
+    pattern: Pattern,
+    /// What all its matches begin with.
+    literal: Box<str>,
+    needs: Vec<OneOf>,
 }
 
 impl Patterns {
     /// Number of the expression, and the text that all its matches begin with (maybe empty).
-    pub(super) fn path(&mut self, pattern: &str) -> Result<(u32, Cow<'static, str>), BadPattern> {
-        if let Some((number, literal)) = self.known.get(pattern) {
-            return Ok((*number, literal.clone().into()));
-        }
-        let hir = parse(pattern)?;
-        let number = self.compiled.len() as u32;
-        let literal = literal_prefix(&hir);
-        self.compiled.push(Pattern::at_start(pattern, &hir)?);
-        self.known.insert(pattern.to_owned(), (number, literal.clone()));
-        Ok((number, literal.into()))
+    pub(super) fn path(
+        &mut self,
+        pattern: &str,
+        previous: &Patterns,
+    ) -> Result<(usize, Cow<'static, str>), BadPattern> {
+        let number = match self.known.get(pattern) {
+            Some(number) => *number as usize,
+            None => {
+                let compiled = match previous.known.get(pattern) {
+                    Some(number) => previous.compiled[*number as usize].clone(),
+                    None => Arc::new(PathPattern::new(pattern)?),
+                };
+                self.known.insert(pattern.into(), self.compiled.len() as u32);
+                self.compiled.push(compiled);
+                self.compiled.len() - 1
+            }
+        };
+        Ok((number, self.compiled[number].literal.to_string().into()))
     }
 
-    /// All of them, by number.
-    pub(super) fn into_inner(self) -> Vec<Pattern> {
-        self.compiled
+    pub(super) fn get(&self, number: usize) -> &Pattern {
+        &self.compiled[number].pattern
+    }
+
+    /// The texts that every match of this expression contains.
+    pub(super) fn needs(&self, number: usize) -> &[OneOf] {
+        &self.compiled[number].needs
+    }
+}
+
+impl PathPattern {
+    fn new(pattern: &str) -> Result<Self, BadPattern> {
+        let hir = parse(pattern)?;
+        Ok(Self {
+            pattern: Pattern::at_start(pattern, &hir)?,
+            literal: literal_prefix(&hir).into(),
+            needs: texts::needed(&hir),
+        })
     }
 }
 
