@@ -67,7 +67,7 @@ pub async fn decide(
     let lane = &snapshot.lanes[found.endpoint];
     // A phase of its own: whatever happens below, nothing forged is left (S-23).
     remove_forged(&mut head.headers, lane);
-    if head.arrival.protocol == Protocol::Http && !lane.route.protocols.http {
+    if head.client_protocol() == Protocol::Http && !lane.route.protocols.http {
         return Decision::Fail(https_required(head, lane));
     }
     let body = match lane.body_limit {
@@ -155,7 +155,7 @@ fn https_required(head: &Head, lane: &Lane) -> Failure {
         426 => Failure::HttpsRequired,
         status => {
             let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-            let location = HeaderValue::try_from(format!("https://{}{target}", head.host()));
+            let location = HeaderValue::try_from(format!("https://{}{target}", head.public_host()));
             match (StatusCode::from_u16(status), location) {
                 (Ok(status), Ok(location)) => Failure::RedirectToHttps { status, location },
                 _ => Failure::HttpsRequired,

@@ -116,6 +116,28 @@ impl Head {
         })
     }
 
+    /// How the client came as far as is known: a trusted peer may have ended its TLS (S-29).
+    pub fn client_protocol(&self) -> Protocol {
+        let https = || self.told("x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case(b"https"));
+        if self.arrival.protocol == Protocol::Http && https() { Protocol::Https } else { self.arrival.protocol }
+    }
+
+    /// The host by which the client called this gateway, with the port where a trusted peer says one: where it can be
+    /// sent to come again.
+    pub fn public_host(&self) -> &str {
+        let told = self.told("x-forwarded-host").filter(|host| split_host(host).is_some());
+        told.and_then(|host| std::str::from_utf8(host).ok()).unwrap_or(self.host())
+    }
+
+    /// What a trusted peer tells by this header; nothing where it contradicts itself by several values.
+    fn told(&self, name: &'static str) -> Option<&[u8]> {
+        if !self.arrival.trusted {
+            return None;
+        }
+        let mut values = self.headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+    }
+
     /// The client's `Host`, whole.
     pub fn host_header(&self) -> Option<&HeaderValue> {
         self.host.value.as_ref()

@@ -67,8 +67,12 @@ pub(crate) fn outgoing(
     let destination = lane.destination.as_ref().ok_or(Failure::NoService)?;
     let uri = upstream_uri(&head, found, lane, &edits)?;
     let mut headers = mem::take(&mut head.headers);
+    let trusted = head.arrival.trusted;
     let ends = |name: &&HeaderName| {
-        ends_here(name) || is_ours(name) || is_lookalike(name) || (lane.removes_overrides && overrides_method(name))
+        ends_here(name)
+            || is_ours(name, trusted)
+            || is_lookalike(name)
+            || (lane.removes_overrides && overrides_method(name))
     };
     let ending: Names = headers.keys().filter(ends).cloned().collect();
     let addresses = addresses(&headers, &ending, &client.peer_header);
@@ -194,26 +198,31 @@ pub(crate) fn leave_connection_out(headers: &mut HeaderMap) {
     }
 }
 
-/// Who asked, as the upstream may believe it: nothing of it is taken from the client but the addresses before ours,
-/// since no peer is trusted in this version.
+/// Who asked, as the upstream may believe it. Of a trusted peer's own account what is there is still in the map, and
+/// stays; of anybody else nothing is left but the addresses before ours (K-130, S-29).
 fn forwarded(head: &Head, found: Found, lane: &Lane, client: &Client, headers: &mut HeaderMap) {
     headers.append(REAL_IP, client.peer_header.clone());
+    let mut add = |name: HeaderName, value: HeaderValue| {
+        if !head.arrival.trusted || !headers.contains_key(&name) {
+            headers.append(name, value);
+        }
+    };
     let scheme = match head.arrival.protocol {
         Protocol::Http => "http",
         Protocol::Https => "https",
     };
-    headers.append(FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    headers.append(FORWARDED_HOST, host_without_port(head));
-    headers.append(FORWARDED_PORT, client.port_header.clone());
+    add(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    add(FORWARDED_HOST, host_without_port(head));
+    add(FORWARDED_PORT, client.port_header.clone());
     if let Ok(path) = HeaderValue::from_str(head.uri.path()) {
-        headers.append(FORWARDED_PATH, path);
+        add(FORWARDED_PATH, path);
     }
     let taken = head.path().get(..found.matched).unwrap_or_default();
     if lane.route.strip_path
         && !matches!(taken, "" | "/")
         && let Ok(prefix) = HeaderValue::from_str(taken)
     {
-        headers.append(FORWARDED_PREFIX, prefix);
+        add(FORWARDED_PREFIX, prefix);
     }
 }
 
@@ -298,21 +307,15 @@ pub(crate) fn ends_here(name: &HeaderName) -> bool {
     ) || matches!(name.as_str(), "keep-alive" | "proxy" | "proxy-connection" | "http2-settings")
 }
 
-/// Headers that are set on every request anew.
-fn is_ours(name: &HeaderName) -> bool {
+/// Headers that are set on every request anew; a trusted peer's account of the request before it is not.
+fn is_ours(name: &HeaderName, trusted: bool) -> bool {
     let name = name.as_str();
     name.starts_with("x-")
-        && matches!(
-            &name[2..],
-            "forwarded-for"
-                | "forwarded-proto"
-                | "forwarded-host"
-                | "forwarded-port"
-                | "forwarded-path"
-                | "forwarded-prefix"
-                | "real-ip"
-                | "kong-request-id"
-        )
+        && match &name[2..] {
+            "forwarded-for" | "real-ip" | "kong-request-id" => true,
+            "forwarded-proto" | "forwarded-host" | "forwarded-port" | "forwarded-path" | "forwarded-prefix" => !trusted,
+            _ => false,
+        }
 }
 
 /// Other spellings of what tells a message's end or comes from this hop: `content_length`, `x.forwarded.for`. A server

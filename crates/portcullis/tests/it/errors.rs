@@ -19,7 +19,15 @@ fn no_route() {
     let gateway = Gateway::builder(BINARY, &declarative(json!([service]), json!([]))).start();
     // K-120
     for (host, target) in [("a.test", "/unknown"), ("b.test", "/known"), ("a.test", "/")] {
-        check(&gateway.client().host(host).get(target, &[]), 404, "no Route matched with those values");
+        let answer = gateway.client().host(host).get(target, &[]);
+        check(&answer, 404, "no Route matched with those values");
+        assert!(
+            answer.header("server").is_some_and(|server| server.starts_with("portcullis/")),
+            "{:?}",
+            answer.headers
+        );
+        assert!(answer.header("x-kong-response-latency").is_some_and(|ms| ms.parse::<u32>().is_ok()));
+        assert_eq!(answer.header("via"), None);
     }
     assert_eq!(gateway.client().host("a.test").get("/known", &[]).status, 200);
     // K-121

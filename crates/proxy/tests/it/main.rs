@@ -16,6 +16,7 @@ mod relay;
 mod reload;
 mod resolving;
 mod retries;
+mod routing;
 mod streaming;
 mod tls;
 mod trailers;
