@@ -101,7 +101,7 @@ fn collect(hir: &Hir, run: &mut Vec<u8>, needed: &mut Vec<OneOf>) {
         HirKind::Alternation(branches) => {
             end_run(run, needed);
             // Of each branch the clause whose shortest text is longest; without one, nothing is needed.
-            let longest = |branch| self::needed(branch).into_iter().max_by_key(|one_of| shortest(one_of));
+            let longest = |branch| self::needed(branch).into_iter().max_by_key(shortest);
             let of_all: Option<Vec<OneOf>> = branches.iter().map(longest).collect();
             needed.extend(of_all.map(|of_all| of_all.concat()).filter(|texts| texts.len() <= MOST));
         }

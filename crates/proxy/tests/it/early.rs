@@ -2,7 +2,7 @@
 
 use crate::gateway::{endpoint, plan, quick, route, service, start, start_with};
 use crate::wire::{PATIENCE, Upstream, Wire, answer};
-use portcullis_model::plan::{Plan, Protocols};
+use portcullis_model::plan::{Plan, Protocols, Route};
 use portcullis_plugins::reason::TABLE;
 use portcullis_proxy::{Limits, Settings};
 use std::net::SocketAddr;
@@ -191,7 +191,9 @@ async fn an_upstream_that_answers_early_gets_no_request_into_a_body() {
         }
     })
     .await;
-    let (gateway, address) = start(plan(upstream.address, &[]));
+    // A small body would be read whole before the upstream is asked.
+    let streams = Route { request_buffering: false, ..route(Some(service(upstream.address)), &[]) };
+    let (gateway, address) = start(Plan { endpoints: vec![endpoint("/", streams)], ..Plan::default() });
     for close in [false, true] {
         let mut wire = Wire::connect(address).await;
         let head = format!("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", 2 * INNER.len());

@@ -169,7 +169,7 @@ fn what_is_known_of_an_address_outlives_a_reload() {
     changed.targets.rotate_left(1);
     changed.targets.pop();
     changed.targets.push(Target { host: "10.0.0.9".into(), ..changed.targets[0].clone() });
-    changed.targets.push((*before.upstream).targets[0].clone());
+    changed.targets.push(before.upstream.targets[0].clone());
     let after = balancer(Arc::new(changed), Some(&before));
     let hosts: Vec<_> = after.peers().members.iter().map(|member| member.peer.host.to_string()).collect();
     assert_eq!(hosts, ["10.0.0.1", "10.0.0.2", "10.0.0.9", "10.0.0.0"]);
