@@ -98,7 +98,13 @@ impl Gateway {
         let mut gateway = Self { process, ports: Vec::new() };
         let log = gateway.process.stderr.take().ok_or("no log")?;
         let (send, lines) = mpsc::channel();
-        thread::spawn(move || BufReader::new(log).lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        // To its end, also when nobody listens any more: a gateway that cannot log has other trouble.
+        thread::spawn(move || {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+    
         while gateway.ports.len() < 2 {
             let line = lines.recv_timeout(START).map_err(|_| "the gateway does not listen")?;
             if let Some((_, address)) = line.split_once("proxy listening on 127.0.0.1:") {

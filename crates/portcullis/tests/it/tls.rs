@@ -99,7 +99,7 @@ fn changed_files_are_shown_to_new_connections() {
     assert!(names.ask(&gateway, "a.example", "a.pem").run().is_ok());
     gateway.write("a.key", &new.key_pem);
     until("the new certificate", || names.ask(&gateway, "a.example", "new.pem").run().ok());
-    assert_eq!(names.ask(&gateway, "a.example", "a.pem").run().map(|answer| answer.status), Err(60));
+    assert!(names.ask(&gateway, "a.example", "a.pem").run().is_err());
     assert!(names.ask(&gateway, "x.b.example", "b.pem").run().is_ok());
     // Asked by signal it says again what is still wrong.
     gateway.write("b.key", "nothing");
