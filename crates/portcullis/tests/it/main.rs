@@ -42,3 +42,4 @@ mod streaming;
 mod termination;
 mod tls;
 mod tokens;
+mod upstreams;
