@@ -118,7 +118,8 @@ async fn heads_in_the_words_of_http1() {
     let (_gateway, address) = start(quick(), Plan { endpoints: vec![endpoint("/", keeping)], ..Plan::default() });
     let (sender, _ended) = connect(address).await;
     // Target, headers, status, what the upstream saw.
-    let rows: [(&str, &[(&str, &str)], u16, &str); 10] = [
+    type Row = (&'static str, &'static [(&'static str, &'static str)], u16, &'static str);
+    let rows: [Row; 10] = [
         ("http://a.example:8000/", &[], 200, "\r\nhost: a.example:8000\r\n"),
         ("http://a.example/", &[("host", "a.example")], 200, "\r\nhost: a.example\r\n"),
         ("http://a.example/", &[("host", "A.example:80")], 200, "\r\nhost: A.example:80\r\n"),
