@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
 use uuid::Uuid;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -118,6 +119,14 @@ async fn answers(wire: &mut Wire<tokio::net::TcpStream>, number: usize) -> BTree
 
 fn counted(rows: &[(&str, usize)]) -> BTreeMap<String, usize> {
     rows.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect()
+}
+
+/// A port that nobody else gets and nobody listens on.
+pub(crate) fn deaf() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// Polls until `holds`.
@@ -286,6 +295,27 @@ async fn requests_show_who_is_unhealthy_and_a_reload_keeps_it() {
 }
 
 #[tokio::test]
+async fn silence_and_dead_ends_count_each_for_themselves() {
+    let silent = Upstream::start(|_, mut wire| async move { while wire.request().await.is_some() {} }).await;
+    let good = Named::start("good").await;
+    let (_socket, dead) = deaf();
+    let mut up = entity(Algorithm::RoundRobin, vec![at(silent.address), at(dead), at(good.address())]);
+    up.health.passive = passive(0, 1, 1);
+    let service = Service { read_timeout: Duration::from_millis(100), ..balanced(up) };
+    let (gateway, address) = start(plan_with(service));
+    let mut wire = Wire::connect(address).await;
+    // Whose request was read in silence may have been acted on: it is not sent again.
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(wire.ask(GET).await.status());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 200, 504]);
+    let seen = [silent.address, dead, good.address()].map(|target| health(&gateway, target));
+    assert_eq!(seen, [Some('0'), Some('0'), Some('1')]);
+}
+
+#[tokio::test]
 async fn checks_find_out_who_is_unhealthy_and_who_is_back() {
     let (a, b) = (Named::start("a").await, Named::start("b").await);
     let mut up = entity(Algorithm::RoundRobin, vec![at(a.address()), at(b.address())]);
@@ -340,14 +370,12 @@ async fn what_a_check_sends() {
 
 #[tokio::test]
 async fn a_check_of_the_connection_alone() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (socket, address) = deaf();
     let mut up = entity(Algorithm::RoundRobin, vec![at(address)]);
     up.health.active = ActiveChecks { kind: CheckKind::Tcp, ..asked() };
     let (gateway, _) = start(plan(up));
-    drop(listener);
     until("it is unhealthy", async || health(&gateway, address) == Some('0')).await;
-    let _listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let _listener = socket.listen(8).unwrap();
     until("it is healthy", async || health(&gateway, address) == Some('1')).await;
 }
 

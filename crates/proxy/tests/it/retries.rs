@@ -1,20 +1,13 @@
 //! What is sent again, and what is not.
 
-use crate::balancing::{Named, at, balanced, entity};
+use crate::balancing::{Named, at, balanced, deaf, entity};
 use crate::gateway::{plan, plan_with, start};
 use crate::wire::{Upstream, Wire, answer};
 use portcullis_model::plan::{Algorithm, Service};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::TcpListener;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-
-/// An address where nobody listens.
-async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-}
 
 /// Answers the first request of its first connection, reads the second one and leaves; later connections are answered.
 /// Counts requests.
@@ -41,7 +34,8 @@ async fn leaves(partial: &'static str) -> (Upstream, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn the_next_target_where_one_cannot_be_reached() {
     let good = Named::start("good").await;
-    let targets = vec![at(nobody().await), at(nobody().await), at(good.address())];
+    let dead = [deaf(), deaf()];
+    let targets = vec![at(dead[0].1), at(dead[1].1), at(good.address())];
     let up = entity(Algorithm::RoundRobin, targets);
     let (gateway, address) = start(plan_with(balanced(up.clone())));
     let mut wire = Wire::connect(address).await;

@@ -166,6 +166,6 @@ fn every_family_has_help_and_type_and_the_text_has_an_end() {
     };
     let named = of("# HELP ");
     assert_eq!(named, of("# TYPE "));
-    assert_eq!(named.len(), 20);
+    assert_eq!(named.len(), 21);
     assert!(named.iter().all(|name| name.starts_with("portcullis_")));
 }
