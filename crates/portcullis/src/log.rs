@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -16,9 +17,19 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Reads a filter such as `info` or `warn,portcullis_proxy=debug`.
+/// Parts that warn about what clients do on HTTP/2 connections: a client could fill the disk with it.
+const QUIET: &str = "h2=error,hyper=error";
+
+/// Reads a filter such as `info` or `warn,portcullis_proxy=debug`. Up to `info`, what the engine says of clients is
+/// left out, unless the filter names it.
 pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::builder().parse(text).map_err(|error| format!("{error}; write a level, such as info or debug"))
+    let read = |text: &str| {
+        EnvFilter::builder().parse(text).map_err(|error| format!("{error}; write a level, such as info or debug"))
+    };
+    let filter = read(text)?;
+    let loud = filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
+    // Of two directives for one part the later one counts.
+    if loud { Ok(filter) } else { read(&format!("{QUIET},{text}")) }
 }
 
 /// Starts logging. Called once per process; a second call changes nothing.
@@ -41,5 +52,7 @@ mod tests {
         assert!(filter("info").is_ok());
         assert!(filter("warn,portcullis_proxy=debug").is_ok());
         assert!(filter("portcullis=loud").is_err());
+        assert!(filter("info").unwrap().to_string().contains("h2=error"));
+        assert!(!filter("debug").unwrap().to_string().contains("h2=error"));
     }
 }
