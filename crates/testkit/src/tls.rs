@@ -35,7 +35,10 @@ impl Certificates {
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+        let mut leaf = CertificateParams::new(names.clone()).unwrap();
+        // OpenSSL takes a leaf with its authority's name for one that has signed itself.
+        leaf.distinguished_name.push(DnType::CommonName, names.join(" "));
+        let leaf = leaf.signed_by(&key, &authority).unwrap();
         Self { authority_pem: authority.pem(), leaf_pem: leaf.pem(), key_pem: key.serialize_pem() }
     }
 

@@ -76,11 +76,11 @@ const FIELDS: &[Field] = &[
     Field::boolean("request_buffering")
         .required()
         .default(Default::Bool(true))
-        .says("Whether a request's body is read before the service is asked, rather than passed on as it comes."),
+        .says("Whether a request's body is read before the service is asked, as far as it has at most 16 KiB and says so; a longer one, and one in chunks, is passed on as it comes."),
     Field::boolean("response_buffering")
         .required()
         .default(Default::Bool(true))
-        .says("Whether an answer's body is read before the client is told, rather than passed on as it comes."),
+        .says("Known; answers are passed on as they come with either value, through buffers of a fixed size."),
     TAGS,
     Field::foreign("service", "services").says("Where requests go; without one they are answered with 503."),
 ];

@@ -28,6 +28,7 @@ mod oidc_provider;
 mod options;
 mod outage;
 mod paths;
+mod real_upstreams;
 mod reasons;
 mod reload;
 mod requests;

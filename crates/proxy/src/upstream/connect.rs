@@ -16,19 +16,19 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Why there is no connection. Nothing of the request was sent.
+/// Why there is no connection, in one line: a log of JSON shows no sources. Nothing of the request was sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoConnection {
     /// The name has no address, or its server did not answer.
-    #[error("cannot resolve the host's name")]
-    Name(#[source] Unresolved),
-    #[error("cannot connect")]
-    Tcp(#[source] io::Error),
-    /// Most likely a certificate that no trusted one vouches for; the source says what is wrong with it.
-    #[error("cannot agree on TLS")]
-    Tls(#[source] io::Error),
-    #[error("the engine refused the connection")]
-    Engine(#[source] hyper::Error),
+    #[error("cannot resolve the host's name: {0}")]
+    Name(Unresolved),
+    #[error("cannot connect: {0}")]
+    Tcp(io::Error),
+    /// Most likely a certificate that no trusted one vouches for; the text says what is wrong with it.
+    #[error("cannot agree on TLS: {0}")]
+    Tls(io::Error),
+    #[error("the engine refused the connection: {0}")]
+    Engine(hyper::Error),
     #[error("connecting took too long")]
     TimedOut,
 }

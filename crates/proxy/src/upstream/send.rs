@@ -228,7 +228,9 @@ fn blame(error: &hyper::Error, link: &Link, origin: &Origin, client: &Rc<Watch>)
         let failure = if client.expired() { Failure::RequestTimeout } else { Failure::BadRequest };
         return Lost { failure, event: None, unsent: None };
     }
-    tracing::warn!(host = %origin.host, port = origin.port, error = error as &dyn std::error::Error, "no upstream answer");
+    // Told apart, since a log of JSON shows no sources.
+    let reason = std::error::Error::source(error).map(tracing::field::display);
+    tracing::warn!(host = %origin.host, port = origin.port, %error, reason, "no upstream answer");
     let (failure, event) = if link.watch.expired() {
         (Failure::UpstreamTimeout, Event::Timeout)
     } else {
