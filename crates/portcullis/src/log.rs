@@ -35,7 +35,8 @@ pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
 /// Starts logging. Called once per process; a second call changes nothing.
 pub(crate) fn start(filter: EnvFilter, format: Format) {
     let terminal = io::stderr().is_terminal();
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // When nobody reads standard error any more, saying so there would panic, in whatever was about to be logged.
+    let builder = fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     let _ = match format {
         Format::Json => builder.json().flatten_event(true).finish().try_init(),
         Format::Auto if !terminal => builder.json().flatten_event(true).finish().try_init(),

@@ -40,7 +40,7 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
             }
             match decision {
                 Decision::Forward(found) => {
-                    let forwarded = forward(&snapshot, found, head, upload.take(), &mut scope).await;
+                    let forwarded = forward(&snapshot, found, head, &mut upload, &mut scope).await;
                     forwarded.unwrap_or_else(|failure| scope.failure(&failure))
                 }
                 Decision::Answer(answer) => scope.answer(*answer),
@@ -69,7 +69,7 @@ async fn forward(
     snapshot: &Snapshot,
     found: Found,
     head: Head,
-    mut upload: Option<Box<Upload>>,
+    upload: &mut Option<Box<Upload>>,
     scope: &mut Scope,
 ) -> Result<Response<Answer>, Failure> {
     let lane = &snapshot.lanes[found.endpoint];
@@ -82,14 +82,20 @@ async fn forward(
     let version = head.version;
     let edits = mem::take(&mut scope.cx.edits);
     if lane.route.request_buffering
-        && let Some(upload) = &mut upload
+        && let Some(upload) = upload
     {
         upload.gather().await?;
     }
-    let (request, allowed) = headers::outgoing(head, found, lane, edits, upload, &client, scope.id)?;
+    let (request, allowed) = headers::outgoing(head, found, lane, edits, upload.take(), &client, scope.id)?;
     scope.sent = Some(core.clock.read());
     let way = Way { destination, service, wish: &wish, preserve_host: lane.route.preserve_host };
-    let mut answer = upstream::send(&core, way, &client.watch, request).await?;
+    let mut answer = match upstream::send(&core, way, &client.watch, request).await {
+        Ok(answer) => answer,
+        Err(mut lost) => {
+            *upload = lost.upload();
+            return Err(lost.failure);
+        }
+    };
     let latency = scope.answered_by(answer.body().peer());
     let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     match switches {

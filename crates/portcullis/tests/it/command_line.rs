@@ -1,9 +1,11 @@
 //! The program as a person starts it: wrong input gets one clear sentence, never a panic.
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
 
-use portcullis_testkit::{Finished, Gateway, Scratch, Upstream};
+use portcullis_testkit::{Client, Finished, Gateway, Scratch, Upstream};
 use serde_json::json;
 
 use crate::stage::{BINARY, declarative};
@@ -151,25 +153,18 @@ fn every_mistake_is_shown_at_once() {
 #[test]
 fn fields_that_are_not_built_are_refused_by_name() {
     let scratch = Scratch::new();
-    for (parent, field, value) in [
-        ("services[0]", "client_certificate", "{id: 4d4f5c43-5a41-4ed5-8d74-a5ab3f4e3b46}"),
-        ("services[0]", "tls_verify", "false"),
-        ("services[0]", "ca_certificates", "[4d4f5c43-5a41-4ed5-8d74-a5ab3f4e3b46]"),
-        ("services[0].routes[0]", "snis", "[a.example]"),
+    for (entity, field) in [
+        ("upstreams", "algorithm: latency"),
+        ("upstreams", "hash_on: uri_capture"),
+        ("upstreams", "use_srv_name: true"),
+        ("routes", "sources: [{ip: 127.0.0.1}]"),
+        ("services", "protocol: grpc"),
     ] {
-        let (service, route) = if parent == "services[0]" { (field, "tags") } else { ("tags", field) };
-        let values = |name: &str| if name == field { value } else { "[]" };
-        scratch.write(
-            "kong.yaml",
-            &format!(
-                "_format_version: '3.0'\nservices:\n- name: a\n  url: https://a.example\n  {service}: {}\n  routes:\n  \
-                 - paths: [/]\n    {route}: {}\n",
-                values(service),
-                values(route)
-            ),
-        );
+        let needed = if entity == "services" { "host: a.example, " } else { "" };
+        scratch.write("kong.yaml", &format!("_format_version: '3.0'\n{entity}:\n- {{name: a, {needed}{field}}}\n"));
         // I-1
-        check(&scratch, &["check", "kong.yaml"], 1, &[&format!("{parent}.{field}")]);
+        let name = field.split_once(':').unwrap().0;
+        check(&scratch, &["check", "kong.yaml"], 1, &[&format!("{entity}[0].{name}")]);
     }
 }
 
@@ -187,6 +182,36 @@ fn twenty_thousand_services_load() {
         assert_eq!((answer.status, &answer.json()["target"]), (200, &format!("/s{n}/x").into()));
     }
     assert_eq!(gateway.get("/p20000/x", &[]).status, 404);
+}
+
+#[test]
+fn nobody_reads_what_it_logs_and_it_serves_on() {
+    let scratch = Scratch::new();
+    let upstream = Upstream::start();
+    scratch.write("kong.yaml", &GOOD.replace("http://127.0.0.1:1", &upstream.url()));
+    let listen = ["--proxy-listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"];
+    let mut gateway = Command::new(BINARY)
+        .args(["serve", "--declarative", "kong.yaml"])
+        .args(listen)
+        .env("PORTCULLIS_LOG", "debug,hyper=trace")
+        .env("PORTCULLIS_LOG_FORMAT", "human")
+        .current_dir(scratch.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(gateway.stderr.take().unwrap());
+    let address: SocketAddr = loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
+        if let Some((_, address)) = line.split_once("proxy listening on ") {
+            break address.trim_end().trim_end_matches('.').parse().unwrap();
+        }
+    };
+    drop(log);
+    let answered: Vec<u16> = (0..5).map(|_| Client::connect(address).get("/", &[]).status).collect();
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    assert_eq!(answered, [200; 5]);
 }
 
 #[test]

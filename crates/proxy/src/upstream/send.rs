@@ -14,7 +14,7 @@
 //!   connections that were used before.
 
 use super::balancer::{NoPeer, Tried, Wish};
-use super::body::Outbound;
+use super::body::{Outbound, Upload};
 use super::connect::{NoConnection, connect};
 use super::destination::{Balanced, Destination};
 use super::health::Event;
@@ -45,12 +45,9 @@ pub(crate) async fn send(
     way: Way<'_>,
     client: &Rc<Watch>,
     request: Request<Outbound>,
-) -> Result<Response<Relay>, Failure> {
+) -> Result<Response<Relay>, Lost> {
     match way.destination {
-        Destination::Host(origin) => match to_origin(core, origin, way.service, client, request).await {
-            Ok(answer) => Ok(answer),
-            Err(Lost { failure, .. }) => Err(failure),
-        },
+        Destination::Host(origin) => to_origin(core, origin, way.service, client, request).await,
         // Boxed, so that the future of a request to a plain host stays as small as it is.
         Destination::Balanced(balanced) => Box::pin(to_target(core, balanced, &way, client, request)).await,
     }
@@ -63,7 +60,7 @@ async fn to_target(
     way: &Way<'_>,
     client: &Rc<Watch>,
     mut request: Request<Outbound>,
-) -> Result<Response<Relay>, Failure> {
+) -> Result<Response<Relay>, Lost> {
     let balancer = &balanced.balancer;
     let mut tried = Tried::new();
     let mut last = None;
@@ -77,10 +74,15 @@ async fn to_target(
             Err(NoPeer::NoAddress) if last.is_none() => {
                 balancer.first_address(way.service.connect_timeout).await;
                 let peers = balancer.peers();
-                let place = balancer.pick(&peers, way.wish, &tried).map_err(|why| no_peer(balanced, why))?;
-                (peers.members.clone(), place)
+                match balancer.pick(&peers, way.wish, &tried) {
+                    Ok(place) => (peers.members.clone(), place),
+                    Err(why) => return Err(Lost::unsent(no_peer(balanced, why), None, request)),
+                }
             }
-            Err(why) => return Err(last.unwrap_or_else(|| no_peer(balanced, why))),
+            Err(why) => {
+                let failure = last.unwrap_or_else(|| no_peer(balanced, why));
+                return Err(Lost::unsent(failure, None, request));
+            }
         };
         let peer = &members[place].peer;
         let Some(door) = balanced.door(&core.shared, &members, place) else {
@@ -107,7 +109,7 @@ async fn to_target(
                     Some(unsent) if tried.len() <= usize::from(way.service.retries) => {
                         (request, last) = (*unsent, Some(lost.failure));
                     }
-                    _ => return Err(lost.failure),
+                    unsent => return Err(Lost { unsent, ..lost }),
                 }
             }
         }
@@ -115,12 +117,26 @@ async fn to_target(
 }
 
 /// Why there is no answer.
-struct Lost {
-    failure: Failure,
+pub(crate) struct Lost {
+    pub(crate) failure: Failure,
     /// What it says about the health of the upstream.
     event: Option<Event>,
     /// Nothing of it was sent.
     unsent: Option<Box<Request<Outbound>>>,
+}
+
+impl Lost {
+    fn unsent(failure: Failure, event: Option<Event>, request: Request<Outbound>) -> Self {
+        Self { failure, event, unsent: Some(Box::new(request)) }
+    }
+
+    /// The body that went nowhere, for whoever has to get the client's connection past it.
+    pub(crate) fn upload(&mut self) -> Option<Box<Upload>> {
+        match self.unsent.take()?.into_body() {
+            Outbound::Upload(upload) => Some(upload),
+            Outbound::Nothing => None,
+        }
+    }
 }
 
 /// To one address, or to one name with all of its addresses.
@@ -184,22 +200,19 @@ fn repeated(error: &hyper::Error, link: &Link) -> Option<Request<Outbound>> {
 /// The head as the engine has written it.
 fn read_back(written: Vec<u8>) -> Option<Request<Outbound>> {
     let written = Bytes::from(written);
-    let mut lines = written[..].strip_suffix(b"\r\n\r\n")?.split(|byte| *byte == b'\n').map(|line| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        written.slice_ref(line)
-    });
-    let first = lines.next()?;
-    let mut parts = first.split(|byte| *byte == b' ');
+    // The client's head had at most 100 fields, which the engine sees to; a few are ours.
+    let mut fields = [httparse::EMPTY_HEADER; 256];
+    let mut head = httparse::Request::new(&mut fields);
+    let whole = head.parse(&written).ok()?.is_complete();
     let mut request = Request::new(Outbound::Nothing);
-    *request.method_mut() = Method::from_bytes(parts.next()?).ok()?;
-    *request.uri_mut() = Uri::from_maybe_shared(first.slice_ref(parts.next()?)).ok()?;
-    for line in lines {
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
-        let value = line.slice_ref(line[colon + 1..].trim_ascii());
-        request.headers_mut().append(name, HeaderValue::from_maybe_shared(value).ok()?);
+    *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
+    *request.uri_mut() = Uri::from_maybe_shared(written.slice_ref(head.path?.as_bytes())).ok()?;
+    for field in head.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_maybe_shared(written.slice_ref(field.value)).ok()?;
+        request.headers_mut().append(name, value);
     }
-    Some(request)
+    whole.then_some(request)
 }
 
 fn no_peer(balanced: &Balanced, why: NoPeer) -> Failure {
@@ -219,7 +232,7 @@ fn unconnected(origin: &Origin, why: &NoConnection, request: Request<Outbound>) 
         }
         NoConnection::TimedOut => (Failure::UpstreamTimeout, Some(Event::Timeout)),
     };
-    Lost { failure, event, unsent: Some(Box::new(request)) }
+    Lost::unsent(failure, event, request)
 }
 
 /// A client's broken body surfaces as an error of the call, and is not the upstream's fault.

@@ -91,6 +91,21 @@ async fn a_body_that_nobody_read_is_no_request() {
     assert_eq!(upstream.connections(), 0);
 }
 
+// S-41: where no connection could be made the body has gone nowhere: it is read over, and the client's connection
+// serves on.
+#[tokio::test]
+async fn a_body_that_found_no_upstream_is_read_over() {
+    let upstream = Upstream::echo().await;
+    let (_gateway, address) = start(early_exits(upstream.address));
+    let body = "x".repeat(100 * 1024);
+    let mut wire = Wire::connect(address).await;
+    for _ in 0..3 {
+        let head = format!("POST /gone HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        assert_eq!(wire.ask(format!("{head}{body}")).await.status(), 502);
+    }
+    assert_eq!(wire.ask("GET /answered HTTP/1.1\r\nHost: a\r\n\r\n").await.status(), 200);
+}
+
 // S-41: a client that asked first may send its body after a refusal or not; nobody can tell, so the connection ends.
 #[tokio::test]
 async fn a_refused_expectation_ends_the_connection() {
