@@ -1,7 +1,7 @@
 //! A certificate that a measurement makes for itself, for both sides the same.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Failure;
 use crate::bench::scratch::Scratch;
@@ -9,17 +9,17 @@ use crate::install;
 use crate::program::command;
 
 /// The host that clients name.
-pub(super) const NAME: &str = "bench.example";
+pub(crate) const NAME: &str = "bench.example";
 
 /// PEM, as text and in files.
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     certificate: PathBuf,
     key: PathBuf,
 }
 
 impl Certificate {
     /// With a key on the curve P-256, as most are today.
-    pub(super) fn new(scratch: &Scratch) -> Result<Self, Failure> {
+    pub(crate) fn new(scratch: &Scratch) -> Result<Self, Failure> {
         install::program("openssl", &["openssl"])?;
         let folder = scratch.folder("tls")?;
         let this = Self { certificate: folder.join("certificate.pem"), key: folder.join("key.pem") };
@@ -36,11 +36,16 @@ impl Certificate {
     }
 
     /// As an entity of a declarative file.
-    pub(super) fn declared(&self) -> Result<String, Failure> {
+    pub(crate) fn declared(&self) -> Result<String, Failure> {
         // JSON's strings are YAML's.
         let text = |path| -> Result<String, Failure> { Ok(serde_json::to_string(&fs::read_to_string(path)?)?) };
         let (certificate, key) = (text(&self.certificate)?, text(&self.key)?);
         Ok(format!("certificates:\n- cert: {certificate}\n  key: {key}\n  snis:\n  - name: {NAME}\n"))
+    }
+
+    /// What a client trusts to believe it.
+    pub(crate) fn trusted(&self) -> &Path {
+        &self.certificate
     }
 
     /// As directives of nginx.

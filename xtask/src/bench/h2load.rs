@@ -93,7 +93,7 @@ fn h2load(contestant: &Contestant, load: Load, seconds: u64) -> Result<String, F
 }
 
 /// The number before `word` in a list such as `12 2xx, 0 3xx`.
-fn number(list: &str, word: &str) -> Option<u64> {
+pub(crate) fn number(list: &str, word: &str) -> Option<u64> {
     list.split(',').find_map(|part| part.trim().strip_suffix(word)?.trim().parse().ok())
 }
 

@@ -3,7 +3,7 @@
 mod bodies;
 mod body;
 mod bulkhead;
-mod certificate;
+pub(crate) mod certificate;
 mod clients;
 mod cold;
 mod conns;
@@ -13,7 +13,7 @@ mod cores;
 pub(crate) mod figures;
 mod gateway;
 pub(crate) mod ground;
-mod h2load;
+pub(crate) mod h2load;
 mod hot;
 mod instructions;
 mod load;

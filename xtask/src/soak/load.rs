@@ -1,8 +1,6 @@
 //! The load: clients that know, for each of their requests, which answers are right.
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{self, Scope, ScopedJoinHandle};
@@ -11,17 +9,20 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::soak::connection::Connection;
 use crate::soak::faults::{Side, lock};
 use crate::soak::random::Random;
 use crate::soak::scene::Scene;
 use crate::soak::servers::{DOWN, GOOD, head, read_body};
 
 const CLIENTS: u64 = 16;
+/// One client of so many speaks TLS.
+const SECURE: u64 = 4;
 /// Between two requests of one client, in milliseconds.
 const PAUSE: std::ops::Range<u64> = 0..8;
 /// Nothing may take longer than the gateway's own time limits do together.
 const PATIENCE: Duration = Duration::from_secs(15);
-const HOT_TOKENS: u64 = 50;
+pub(super) const HOT_TOKENS: u64 = 50;
 /// Of an upload with a bad token: small enough to be drained, so that its answer always arrives.
 const SMALL: u64 = 8 * 1024;
 const LARGE: u64 = 256 * 1024;
@@ -29,7 +30,7 @@ const LARGE: u64 = 256 * 1024;
 const TOLD: usize = 50;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(super) enum Kind {
     Hot,
     Cold,
     Upload,
@@ -69,21 +70,64 @@ impl Kind {
     }
 
     /// Whether its token is valid.
-    fn may_pass(self) -> bool {
+    pub(super) fn may_pass(self) -> bool {
         matches!(self, Self::Hot | Self::Cold | Self::Upload | Self::Download)
     }
 
     /// Whether `status` is right, given who was down meanwhile.
-    fn fits(self, status: u16, server_down: bool, upstream_down: bool) -> bool {
-        let server_excuses = server_down && status == 503;
+    pub(super) fn fits(self, status: u16, Down { server, upstream }: Down) -> bool {
+        let server_excuses = server && status == 503;
         match self {
             Self::NoToken => status == 401,
             Self::UnknownPath => status == 404,
             Self::Bad | Self::BadAgain | Self::BadUpload => status == 401 || server_excuses,
             Self::Hot | Self::Cold | Self::Upload | Self::Download => {
-                status == 200 || server_excuses || upstream_down && [500, 502, 503, 504].contains(&status)
+                status == 200 || server_excuses || upstream && [500, 502, 503, 504].contains(&status)
             }
         }
+    }
+}
+
+/// What a route leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Destination {
+    Upstream,
+    /// An upstream entity.
+    Targets,
+    /// A service whose host is a name.
+    Name,
+}
+
+impl Destination {
+    pub(super) const ALL: [Self; 3] = [Self::Upstream, Self::Targets, Self::Name];
+
+    /// One path of each.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Upstream => "/a/x",
+            Self::Targets => "/p/x",
+            Self::Name => "/n/x",
+        }
+    }
+}
+
+/// Who was down during a request, so that it may have seen it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Down {
+    pub(super) server: bool,
+    pub(super) upstream: bool,
+}
+
+impl Down {
+    /// From `sent` to now.
+    pub(super) fn since(sent: Instant, to: Destination, scene: &Scene) -> Self {
+        let overlap = |side| scene.faults.overlap(side, sent, Instant::now());
+        let upstream = match to {
+            Destination::Upstream => overlap(Side::Upstream),
+            Destination::Targets => overlap(Side::Targets),
+            Destination::Name => false,
+        };
+        Self { server: overlap(Side::AuthorizationServer), upstream }
     }
 }
 
@@ -95,6 +139,8 @@ pub(super) struct Counts {
     reconnected: AtomicU64,
     /// By kind and outcome.
     outcomes: Mutex<BTreeMap<(Kind, String), u64>>,
+    /// By protocol, destination and outcome, of tokens that may pass.
+    ways: Mutex<BTreeMap<(String, String), u64>>,
     told: Mutex<Vec<String>>,
 }
 
@@ -121,11 +167,30 @@ impl Counts {
         for ((kind, outcome), count) in lock(&self.outcomes).iter() {
             kinds.entry(format!("{kind:?}")).or_default().insert(outcome.clone(), *count);
         }
+        let mut ways: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        for ((way, outcome), count) in lock(&self.ways).iter() {
+            ways.entry(way.clone()).or_default().insert(outcome.clone(), *count);
+        }
         json!({
             "all": self.requests.load(Relaxed),
             "sent_again_over_another_connection": self.reconnected.load(Relaxed),
             "by_kind": kinds,
+            "of_valid_tokens_by_way": ways,
         })
+    }
+
+    /// Counts so many answers of one outcome.
+    pub(super) fn count(&self, kind: Kind, to: Destination, protocol: &str, outcome: &str, number: u64) {
+        self.requests.fetch_add(number, Relaxed);
+        *lock(&self.outcomes).entry((kind, outcome.to_owned())).or_default() += number;
+        if kind.may_pass() {
+            *lock(&self.ways).entry((format!("{protocol} to {to:?}"), outcome.to_owned())).or_default() += number;
+        }
+    }
+
+    /// Counts requests that passed and should not have.
+    pub(super) fn admit(&self, number: u64) {
+        self.admitted.fetch_add(number, Relaxed);
     }
 
     /// Counts something that went wrong.
@@ -147,7 +212,8 @@ pub(super) fn start<'scope, 'env>(
 ) -> Vec<ScopedJoinHandle<'scope, ()>> {
     let client = |n| {
         let random = Random::new(seed, 100 + n);
-        scope.spawn(move || Client { scene, counts, random, number: n, sent: 0, open: None }.run(over))
+        let secure = n % SECURE == 0;
+        scope.spawn(move || Client { scene, counts, random, number: n, secure, sent: 0, open: None }.run(over))
     };
     (0..CLIENTS).map(client).collect()
 }
@@ -157,19 +223,16 @@ struct Client<'a> {
     counts: &'a Counts,
     random: Random,
     number: u64,
+    /// It speaks TLS.
+    secure: bool,
     sent: u64,
     open: Option<Connection>,
-}
-
-/// A keep-alive connection.
-struct Connection {
-    writer: TcpStream,
-    reader: BufReader<TcpStream>,
 }
 
 /// A request, and what its answer says if the upstream is well.
 struct Request {
     kind: Kind,
+    to: Destination,
     bytes: Vec<u8>,
     body: Expected,
 }
@@ -208,17 +271,21 @@ impl Client<'_> {
             Kind::BadAgain => format!("bad-again-{}", self.random.among(0..10)),
             _ => format!("{GOOD}hot-{}", self.random.among(0..HOT_TOKENS)),
         };
-        let (host, mut path) = match self.random.among(0..3) {
-            0 => ("soak", "/a/x".to_owned()),
-            1 => ("soak", format!("/r/{}/x", self.random.among(0..1000))),
-            _ => ("h.example", "/x".to_owned()),
+        let to = *self.random.pick(&Destination::ALL);
+        let (host, mut path) = match (to, self.random.among(0..3)) {
+            (Destination::Upstream, 0) => ("soak", format!("/r/{}/x", self.random.among(0..1000))),
+            (Destination::Upstream, 1) => ("h.example", "/x".to_owned()),
+            _ => ("soak", to.path().to_owned()),
         };
         let credential =
             if kind == Kind::NoToken { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
         let mut body = Expected::Text(format!("0 bytes for {token}"));
         let mut sent = Vec::new();
         match kind {
-            Kind::UnknownPath => return self.request(kind, "soak", "/nowhere", &credential, &sent, Expected::Anything),
+            Kind::UnknownPath => {
+                let bytes = self.bytes(kind, "soak", "/nowhere", &credential, &sent);
+                return Request { kind, to, bytes, body: Expected::Anything };
+            }
             Kind::Download => {
                 let size = self.random.among(0..LARGE);
                 path = format!("{}{DOWN}{size}", path.trim_end_matches("/x"));
@@ -231,18 +298,11 @@ impl Client<'_> {
             Kind::BadUpload => sent = vec![b'u'; self.random.among(0..SMALL) as usize],
             _ => {}
         }
-        self.request(kind, host, &path, &credential, &sent, body)
+        let bytes = self.bytes(kind, host, &path, &credential, &sent);
+        Request { kind, to, bytes, body }
     }
 
-    fn request(
-        &mut self,
-        kind: Kind,
-        host: &str,
-        path: &str,
-        credential: &str,
-        sent: &[u8],
-        body: Expected,
-    ) -> Request {
+    fn bytes(&mut self, kind: Kind, host: &str, path: &str, credential: &str, sent: &[u8]) -> Vec<u8> {
         let uploads = matches!(kind, Kind::Upload | Kind::BadUpload);
         let method = if uploads { "POST" } else { "GET" };
         let mut bytes = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{credential}").into_bytes();
@@ -260,7 +320,7 @@ impl Client<'_> {
             }
             bytes.extend_from_slice(b"0\r\n\r\n");
         }
-        Request { kind, bytes, body }
+        bytes
     }
 
     /// A server may close a connection that has been used, also when the next request is already on its way: then
@@ -273,7 +333,11 @@ impl Client<'_> {
                 Err(failure) => return Err(failure),
             };
         }
-        let fresh = Connection::new(self.scene.proxy)?;
+        let fresh = if self.secure {
+            Connection::secure(self.scene.secure, &self.scene.certificate, PATIENCE)?
+        } else {
+            Connection::plain(self.scene.proxy, PATIENCE)?
+        };
         self.exchange_over(fresh, bytes)?.ok_or_else(|| "the connection ended instead of an answer".into())
     }
 
@@ -296,20 +360,19 @@ impl Client<'_> {
     }
 
     fn judge(&self, request: &Request, outcome: Result<Answer, Failure>, sent: Instant, start: Instant) {
-        let Request { kind, .. } = request;
+        let Request { kind, to, .. } = request;
         let now = Instant::now();
-        let server_down = self.scene.faults.overlap(Side::AuthorizationServer, sent, now);
-        let upstream_down = self.scene.faults.overlap(Side::Upstream, sent, now);
+        let down = Down::since(sent, *to, self.scene);
         let (name, wrong) = match &outcome {
             Ok(answer) => {
                 let passed = (200..300).contains(&answer.status);
                 if passed && !kind.may_pass() {
-                    self.counts.admitted.fetch_add(1, Relaxed);
+                    self.counts.admit(1);
                 }
-                let fits = kind.fits(answer.status, server_down, upstream_down);
+                let fits = kind.fits(answer.status, down);
                 let wrong = if !fits {
                     Some(format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body)))
-                } else if passed && !upstream_down && !request.body.is(answer) {
+                } else if passed && !down.upstream && !request.body.is(answer) {
                     Some(format!(
                         "another answer: {}",
                         String::from_utf8_lossy(&answer.body[..answer.body.len().min(80)])
@@ -322,30 +385,18 @@ impl Client<'_> {
             // An answer under way can only be broken off. One that comes before a long upload has ended may be lost
             // with the connection. That none comes at all is excused by nothing.
             Err(failure) => {
-                let broken = kind.may_pass() && upstream_down || *kind == Kind::Upload && server_down;
+                let broken = kind.may_pass() && down.upstream || *kind == Kind::Upload && down.server;
                 let excused = broken && now - sent < PATIENCE;
                 ("broken".to_owned(), (!excused).then(|| failure.to_string()))
             }
         };
-        self.counts.requests.fetch_add(1, Relaxed);
-        *lock(&self.counts.outcomes).entry((*kind, name)).or_default() += 1;
+        let protocol = if self.secure { "HTTP/1 over TLS" } else { "HTTP/1" };
+        self.counts.count(*kind, *to, protocol, &name, 1);
         if let Some(wrong) = wrong {
             let (at, took) = ((sent - start).as_secs_f64(), (now - sent).as_secs_f64());
-            self.counts.tell(format!(
-                "{kind:?} at {at:.3} s, {took:.3} s long: {wrong} (down: authorization server {server_down}, upstream \
-                 {upstream_down})"
-            ));
+            self.counts
+                .tell(format!("{kind:?} over {protocol} to {to:?} at {at:.3} s, {took:.3} s long: {wrong} ({down:?})"));
         }
-    }
-}
-
-impl Connection {
-    fn new(addr: SocketAddr) -> Result<Self, Failure> {
-        let writer = TcpStream::connect(addr)?;
-        writer.set_nodelay(true)?;
-        writer.set_read_timeout(Some(PATIENCE))?;
-        writer.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { reader: BufReader::new(writer.try_clone()?), writer })
     }
 }
 
@@ -361,7 +412,7 @@ impl Expected {
 
 #[cfg(test)]
 mod tests {
-    use super::Kind;
+    use super::{Down, Kind};
 
     #[test]
     fn what_is_down_excuses_its_own_statuses_alone() {
@@ -376,9 +427,10 @@ mod tests {
             (Kind::NoToken, 503, [false, false, false]),
             (Kind::UnknownPath, 404, [true, true, true]),
         ] {
-            assert_eq!(kind.fits(status, false, false), nobody, "{kind:?} {status}");
-            assert_eq!(kind.fits(status, true, false), server, "{kind:?} {status}");
-            assert_eq!(kind.fits(status, false, true), upstream, "{kind:?} {status}");
+            let fits = |server, upstream| kind.fits(status, Down { server, upstream });
+            assert_eq!(fits(false, false), nobody, "{kind:?} {status}");
+            assert_eq!(fits(true, false), server, "{kind:?} {status}");
+            assert_eq!(fits(false, true), upstream, "{kind:?} {status}");
         }
     }
 }

@@ -1,18 +1,23 @@
 //! `cargo xtask soak`: the real binary under mixed load for an hour, while everything around it fails and returns.
 //!
-//! Authorization server, upstream and configuration each fail on a schedule of their own, drawn from one seed: stopped,
-//! killed and restarted, hanging, slow, answering errors or garbage, breaking off. The load knows which statuses are
+//! Authorization server, upstream, the targets of an upstream entity, a name with its server and the configuration each
+//! fail on a schedule of their own, drawn from one seed: stopped, killed and restarted, hanging, slow, answering errors
+//! or garbage, breaking off. The load comes over HTTP/1 and HTTP/2, in clear and over TLS. It knows which statuses are
 //! right for each of its requests, and which more may be while something is down. It ends with counts.
 
+mod connection;
 mod faults;
 mod load;
+mod multiplexed;
+mod names;
 mod part;
 mod random;
 mod samples;
 mod scene;
 mod servers;
+mod strangers;
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,12 +75,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     println!("{} minutes with seed {}", options.minutes, options.seed);
 
     let (over, ending) = (AtomicBool::new(false), AtomicBool::new(false));
-    let counts = Counts::default();
+    let (counts, handshakes) = (Counts::default(), AtomicU64::new(0));
     let mut samples = Vec::new();
     let start = Instant::now();
     thread::scope(|scope| -> Result<(), Failure> {
         let faults = faults::start(scope, &scene, options.seed, &ending);
-        let clients = load::start(scope, &scene, options.seed, &over, &counts);
+        let mut clients = load::start(scope, &scene, options.seed, &over, &counts);
+        clients.push(scope.spawn(|| multiplexed::run(&scene, options.seed, &over, &counts)));
+        clients.push(scope.spawn(|| strangers::run(&scene, options.seed, &over, &handshakes)));
         let watched = watch(&scene, start, length, &counts, &mut samples);
         // In this order: what is down comes back, then the load sees a healthy neighbourhood again.
         ending.store(true, Relaxed);
@@ -88,7 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         watched.and(faults.map_err(Into::into))
     })?;
     let last = settle(&scene, &first)?;
-    finish(options, &scene, &counts, &samples, &first, &last)
+    finish(options, &scene, &counts, handshakes.into_inner(), &samples, &first, &last)
 }
 
 /// Samples every second until the time is over, and says every minute how it stands.
@@ -132,6 +139,7 @@ fn finish(
     options: &Options,
     scene: &Scene,
     counts: &Counts,
+    handshakes: u64,
     samples: &[Sample],
     first: &Sample,
     last: &Sample,
@@ -141,6 +149,7 @@ fn finish(
     let wrong = counts.wrong();
     let (connections, flights) =
         (scene.metric("portcullis_connections_open")?, scene.metric("portcullis_token_cache_flights")?);
+    let failed = scene.metric("portcullis_tls_handshake_failures_total")?;
     let slope = slope(&samples[samples.len() / 2..]);
     for sentence in counts.told() {
         println!("  wrong: {sentence}");
@@ -150,6 +159,9 @@ fn finish(
         "seed": options.seed,
         "requests": counts.to_json(),
         "faults": scene.faults.to_json(),
+        "handshakes_failed": {"meant to": handshakes, "counted by the gateway": failed},
+        "health_changes": scene.metric("portcullis_upstream_target_changes_total")?,
+        "name_lookups_failed": scene.metric("portcullis_name_resolution_failures_total")?,
         "resident_mb": {
             "start": first.resident as f64 / 1e6,
             "most": samples.iter().map(|sample| sample.resident).max().unwrap_or_default() as f64 / 1e6,
@@ -165,6 +177,7 @@ fn finish(
     let mut report = Report::new("soak", details);
     report.figure("wrong statuses", wrong as f64, 0.0);
     report.figure("admitted without a valid token", admitted as f64, 0.0);
+    report.figure("TLS handshakes failed that should not", (failed - handshakes as f64).max(0.0), 0.0);
     report.figure(
         "descriptors more than at the start",
         last.descriptors as f64 - first.descriptors as f64,

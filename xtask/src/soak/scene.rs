@@ -8,11 +8,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::Failure;
+use crate::bench::certificate::Certificate;
 use crate::bench::scratch::Scratch;
 use crate::soak::faults::Faults;
+use crate::soak::names::{ADDRESSES, NAME, NameServer};
 use crate::soak::part::Running;
 use crate::soak::random::Random;
-use crate::soak::servers::{MODE, Mode, Role};
+use crate::soak::servers::{HEALTH, MODE, Mode, Role};
 
 /// So that memory reaches its height early, and connections at rest are gone when descriptors are counted.
 const SETTINGS: &str = "introspection:\n  cache:\n    bytes: 8388608\nlimits:\n  upstream_idle: 5\n";
@@ -23,9 +25,17 @@ const PORTS: std::ops::Range<u64> = 20_000..32_000;
 pub(super) struct Scene {
     pub(super) gateway: Running,
     pub(super) proxy: SocketAddr,
+    pub(super) secure: SocketAddr,
+    pub(super) certificate: Certificate,
     status: SocketAddr,
     pub(super) authorization_server: Neighbour,
     pub(super) upstream: Neighbour,
+    /// Of an upstream entity.
+    pub(super) targets: Vec<Neighbour>,
+    /// Where the name may lead: the same port at several addresses.
+    pub(super) named: Vec<Neighbour>,
+    pub(super) names: NameServer,
+    declared: Declared,
     file: PathBuf,
     admitted: PathBuf,
     pub(super) faults: Faults,
@@ -44,7 +54,9 @@ impl Scene {
         let folder = scratch.path().to_owned();
         // The process decides with the seed: another soak may run beside.
         let mut ports = Random::new(seed, u64::from(std::process::id()));
-        let (proxy, status) = (port(&mut ports)?, port(&mut ports)?);
+        let (proxy, secure, status) = (port(&mut ports)?, port(&mut ports)?, port(&mut ports)?);
+        let certificate = Certificate::new(&scratch)?;
+        let names = NameServer::start()?;
         let admitted = folder.join("admitted");
         let me = std::env::current_exe()?;
         let neighbour = |role: Role, addr: SocketAddr| -> Result<Neighbour, Failure> {
@@ -52,15 +64,28 @@ impl Scene {
             let listen = addr.to_string();
             let words = ["soak-part", name, "--listen", &listen, "--admitted", &admitted.display().to_string()];
             let args = words.map(str::to_owned).to_vec();
-            let running = Running::start(&me, args, addr, folder.join(format!("{name}.log")))?;
+            let running = Running::start(&me, args, addr, folder.join(format!("{name}-{addr}.log")))?;
             Ok(Neighbour { running: Mutex::new(running), addr })
         };
         let authorization_server = neighbour(Role::AuthorizationServer, port(&mut ports)?)?;
         let upstream = neighbour(Role::Upstream, port(&mut ports)?)?;
+        let target = |_| neighbour(Role::Upstream, port(&mut ports)?);
+        let targets: Vec<Neighbour> = (0..3).map(target).collect::<Result<_, _>>()?;
+        let shared = port(&mut ports)?.port();
+        let named = ADDRESSES.iter().map(|address| neighbour(Role::Upstream, (*address, shared).into()));
+        let named: Vec<Neighbour> = named.collect::<Result<_, _>>()?;
+        let declared = Declared {
+            certificate: certificate.declared()?,
+            authorization_server: authorization_server.addr,
+            upstream: upstream.addr,
+            targets: targets.iter().map(|target| target.addr).collect(),
+            named: shared,
+        };
 
         // In a folder of its own: a gateway sees changes in the folder of its file.
-        let file = scratch.write("configuration/kong.yaml", &declaration(&upstream, &authorization_server, 0))?;
-        let settings = scratch.write("portcullis.yaml", SETTINGS)?;
+        let file = scratch.write("configuration/kong.yaml", &declared.text(0))?;
+        let settings = format!("{SETTINGS}dns:\n  servers: {}\n", names.addr);
+        let settings = scratch.write("portcullis.yaml", &settings)?;
         let words = [
             "serve",
             "--declarative",
@@ -70,7 +95,7 @@ impl Scene {
             "--access-log",
             &folder.join("access.log").display().to_string(),
             "--proxy-listen",
-            &proxy.to_string(),
+            &format!("{proxy} http2, {secure} ssl"),
             "--status-listen",
             &status.to_string(),
             "--workers",
@@ -78,12 +103,28 @@ impl Scene {
         ];
         let gateway = Running::start(binary, words.map(str::to_owned).to_vec(), proxy, folder.join("gateway.log"))?;
         let faults = Faults::default();
-        Ok(Self { gateway, proxy, status, authorization_server, upstream, file, admitted, faults, _scratch: scratch })
+        Ok(Self {
+            gateway,
+            proxy,
+            secure,
+            certificate,
+            status,
+            authorization_server,
+            upstream,
+            targets,
+            named,
+            names,
+            declared,
+            file,
+            admitted,
+            faults,
+            _scratch: scratch,
+        })
     }
 
     /// A configuration that loads; its number shows in a route.
     pub(super) fn declare(&self, number: u64) -> Result<(), Failure> {
-        self.write(&declaration(&self.upstream, &self.authorization_server, number))
+        self.write(&self.declared.text(number))
     }
 
     /// Puts any text in the file's place, at one moment.
@@ -135,18 +176,51 @@ impl Neighbour {
     }
 }
 
-/// Three kinds of routes to one upstream; short time limits, so that much fails in little time.
-fn declaration(upstream: &Neighbour, authorization_server: &Neighbour, number: u64) -> String {
-    // Each variant differs in more than its number.
-    let ttl = 15 + number % 7;
-    format!(
-        r#"_format_version: "3.0"
+/// What declarative files are made of.
+struct Declared {
+    /// As an entity.
+    certificate: String,
+    authorization_server: SocketAddr,
+    upstream: SocketAddr,
+    targets: Vec<SocketAddr>,
+    /// The port where the name leads.
+    named: u16,
+}
+
+impl Declared {
+    /// Three kinds of routes to one upstream, one to several targets, one to a name; short time limits, so that much
+    /// fails in little time.
+    fn text(&self, number: u64) -> String {
+        // Each variant differs in more than its number.
+        let ttl = 15 + number % 7;
+        let Self { certificate, authorization_server, upstream, named, .. } = self;
+        let limits = "connect_timeout: 1000\n  read_timeout: 2000\n  write_timeout: 2000";
+        let targets: String = self.targets.iter().map(|target| format!("  - target: {target}\n")).collect();
+        format!(
+            r#"_format_version: "3.0"
+{certificate}plugins:
+- name: oauth2-introspection
+  config:
+    introspection_url: http://{authorization_server}/introspect
+    authorization_value: Basic c29hazpzb2Fr
+    timeout: 2000
+    keepalive: 5000
+    ttl: {ttl}
+upstreams:
+- name: pool
+  targets:
+{targets}  healthchecks:
+    active:
+      http_path: {HEALTH}
+      timeout: 1.5
+      healthy: {{interval: 0.5, successes: 1}}
+      unhealthy: {{interval: 0.5, http_failures: 2, tcp_failures: 2, timeouts: 2}}
+    passive:
+      unhealthy: {{http_failures: 3, tcp_failures: 2, timeouts: 2}}
 services:
 - name: guarded
   url: http://{upstream}
-  connect_timeout: 1000
-  read_timeout: 2000
-  write_timeout: 2000
+  {limits}
   routes:
   - name: prefix
     paths: [/a/]
@@ -160,24 +234,29 @@ services:
   - name: variant-{number}
     paths: [/variant-{number}/]
     strip_path: false
-  plugins:
-  - name: oauth2-introspection
-    config:
-      introspection_url: http://{server}/introspect
-      authorization_value: Basic c29hazpzb2Fr
-      timeout: 2000
-      keepalive: 5000
-      ttl: {ttl}
-"#,
-        upstream = upstream.addr,
-        server = authorization_server.addr,
-    )
+- name: pooled
+  host: pool
+  {limits}
+  routes:
+  - name: pooled
+    paths: [/p/]
+    strip_path: false
+- name: named
+  url: http://{NAME}:{named}
+  {limits}
+  routes:
+  - name: named
+    paths: [/n/]
+    strip_path: false
+"#
+        )
+    }
 }
 
 fn port(random: &mut Random) -> Result<SocketAddr, Failure> {
     for _ in 0..1000 {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, random.among(PORTS) as u16));
-        if TcpListener::bind(addr).is_ok() {
+        if ADDRESSES.iter().all(|address| TcpListener::bind((*address, addr.port())).is_ok()) {
             return Ok(addr);
         }
     }
