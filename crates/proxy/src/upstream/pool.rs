@@ -29,11 +29,12 @@ impl Pools {
         Self { idle: RefCell::default(), clock, limit: limits.upstream_idle_connections, keep: limits.upstream_idle }
     }
 
-    /// A connection that was open when last looked at.
+    /// A connection that was open when last looked at, and leads to where the host is now: under load, those to an
+    /// address that its name no longer has would never rest long enough to be closed.
     pub(crate) fn take(&self, origin: &Origin) -> Option<Box<Link>> {
         let mut idle = self.idle.borrow_mut();
         let links = &mut idle.get_mut(origin.index)?.links;
-        std::iter::from_fn(|| links.pop()).find(|link| link.is_ready())
+        std::iter::from_fn(|| links.pop()).find(|link| link.is_ready() && origin.place.has(link.peer.ip()))
     }
 
     /// Keeps a connection that waits for a request; closes it when there are enough.

@@ -138,6 +138,17 @@ impl Place {
         }
     }
 
+    /// Whether `address` is one of those that are known now. While none is, any may be.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        match self {
+            Place::Address(_) => true,
+            Place::Name(name) => match &*name.answer.borrow() {
+                Answer::Addresses(addresses) => addresses.contains(&address),
+                Answer::Awaited | Answer::Nothing => true,
+            },
+        }
+    }
+
     pub(crate) fn name(&self) -> Option<&Arc<Name>> {
         match self {
             Place::Address(_) => None,

@@ -16,6 +16,11 @@ const TWO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// An upstream on each of the addresses, all at one port; each says its own address and ends the connection.
 async fn everywhere(addresses: &[Ipv4Addr]) -> u16 {
+    everywhere_with(addresses, "Connection: close\r\n").await
+}
+
+/// The same with this header in each answer.
+async fn everywhere_with(addresses: &[Ipv4Addr], header: &'static str) -> u16 {
     // A port that is free on the first may be taken on another.
     'port: loop {
         let mut listeners = Vec::new();
@@ -29,12 +34,17 @@ async fn everywhere(addresses: &[Ipv4Addr]) -> u16 {
             let name = listener.local_addr().unwrap().ip().to_string();
             tokio::spawn(async move {
                 while let Ok((io, _)) = listener.accept().await {
-                    let mut wire = Wire { io, buffer: Vec::new() };
-                    wire.request().await;
-                    let body = name.as_bytes();
-                    let head =
-                        format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-                    wire.send([head.as_bytes(), body].concat()).await;
+                    let (mut wire, name) = (Wire { io, buffer: Vec::new() }, name.clone());
+                    tokio::spawn(async move {
+                        while wire.request().await.is_some() {
+                            let length = name.len();
+                            let answer = format!("HTTP/1.1 200 OK\r\n{header}Content-Length: {length}\r\n\r\n{name}");
+                            wire.send(answer.into_bytes()).await;
+                            if !header.is_empty() {
+                                break;
+                            }
+                        }
+                    });
                 }
             });
         }
@@ -108,6 +118,22 @@ async fn answers_are_renewed_and_kept_when_nobody_answers() {
     }
     server.set("svc.test", Answer::Addresses(vec![ONE], 1));
     until("the server is believed again", async || wire.ask(GET).await.text() == "127.0.0.1").await;
+}
+
+#[tokio::test]
+async fn kept_connections_do_not_outlive_their_address() {
+    let server = NameServer::start().await;
+    let port = everywhere_with(&[ONE, TWO], "").await;
+    server.set("svc.test", Answer::Addresses(vec![ONE], 1));
+    let (gateway, address) = start_with(settings(&server), plan_with(named("svc.test", port)));
+    let mut wire = Wire::connect(address).await;
+    assert_eq!(wire.ask(GET).await.text(), "127.0.0.1");
+    server.set("svc.test", Answer::Addresses(vec![TWO], 1));
+    // Requests all the while: the connection to the old address never rests.
+    until("the new address is used", async || wire.ask(GET).await.text() == "127.0.0.2").await;
+    server.set("svc.test", Answer::Failure);
+    until("a lookup fails", async || failures(&gateway) > 1).await;
+    assert_eq!(wire.ask(GET).await.text(), "127.0.0.2");
 }
 
 #[tokio::test]
