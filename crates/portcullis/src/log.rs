@@ -17,8 +17,9 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Parts that warn about what clients do on HTTP/2 connections: a client could fill the disk with it.
-const QUIET: &str = "h2=error,hyper=error";
+/// Parts that warn about what clients do on HTTP/2 connections and in TLS handshakes: a client could fill the disk with
+/// it. What upstreams do there is in the gateway's own lines.
+const QUIET: &str = "h2=error,hyper=error,rustls=error";
 
 /// Reads a filter such as `info` or `warn,portcullis_proxy=debug`. Up to `info`, what the engine says of clients is
 /// left out, unless the filter names it.
@@ -53,7 +54,9 @@ mod tests {
         assert!(filter("info").is_ok());
         assert!(filter("warn,portcullis_proxy=debug").is_ok());
         assert!(filter("portcullis=loud").is_err());
-        assert!(filter("info").unwrap().to_string().contains("h2=error"));
+        for part in ["h2=error", "hyper=error", "rustls=error"] {
+            assert!(filter("info").unwrap().to_string().contains(part), "{part}");
+        }
         assert!(!filter("debug").unwrap().to_string().contains("h2=error"));
     }
 }
