@@ -9,10 +9,12 @@ use crate::peek::Uploading;
 use crate::render::Failure;
 use crate::scope::{Answer, Body, Scope};
 use crate::snapshot::Snapshot;
+use crate::stream::Overdue;
 use crate::upstream::{self, Shown, Upload, Way};
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use std::mem;
+use std::pin::pin;
 use std::rc::Rc;
 
 /// Answers one request. Whatever happens, there is an answer; only a client that leaves gets none.
@@ -23,6 +25,7 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
     let version = parts.version;
     // The client has had its say; from here on it may only be late with its body.
     client.watch.read_freely();
+    client.watch.limit_request(core.limits().request_total);
     let mut upload = Upload::new(body, &client.watch, core.limits().body_idle);
     // What is needed after the head has moved on. Counts and logs when it is dropped, so from here on nobody is
     // forgotten, not even a client that leaves.
@@ -34,18 +37,29 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
             // Other doors ask exactly this.
             let mut endpoint = None;
             let mut body = Uploading(upload.as_deref_mut());
-            let decision = decide(&snapshot, &mut head, &mut body, &mut scope.cx, &mut endpoint).await;
+            let decision = {
+                let deciding = pin!(decide(&snapshot, &mut head, &mut body, &mut scope.cx, &mut endpoint));
+                client.watch.in_time(deciding).await
+            };
             if let Some(endpoint) = endpoint {
                 scope.found(&snapshot, endpoint);
             }
             match decision {
-                Decision::Forward(found) => {
-                    let forwarded = forward(&snapshot, found, head, &mut upload, &mut scope).await;
-                    forwarded.unwrap_or_else(|failure| scope.failure(&failure))
+                Ok(Decision::Forward(found)) => {
+                    let forwarded = {
+                        let forwarding = pin!(forward(&snapshot, found, head, &mut upload, &mut scope));
+                        client.watch.in_time(forwarding).await
+                    };
+                    match forwarded {
+                        Ok(Ok(answer)) => answer,
+                        Ok(Err(failure)) => scope.failure(&failure),
+                        Err(overdue) => give_up(overdue, &mut upload, &mut scope),
+                    }
                 }
-                Decision::Answer(answer) => scope.answer(*answer),
-                Decision::Refuse(refusal) => scope.refusal(&refusal),
-                Decision::Fail(failure) => scope.failure(&failure),
+                Ok(Decision::Answer(answer)) => scope.answer(*answer),
+                Ok(Decision::Refuse(refusal)) => scope.refusal(&refusal),
+                Ok(Decision::Fail(failure)) => scope.failure(&failure),
+                Err(overdue) => give_up(overdue, &mut upload, &mut scope),
             }
         }
     };
@@ -114,6 +128,17 @@ async fn forward(
         true => Answer::Switch(relay.switch(service.read_timeout).ok_or(Failure::BadUpstreamResponse)?),
     };
     Ok(Response::from_parts(head, answer))
+}
+
+/// The request has had its whole time. Nothing more of it is read, and its connection ends with this answer.
+fn give_up(overdue: Overdue, upload: &mut Option<Box<Upload>>, scope: &mut Scope) -> Response<Answer> {
+    *upload = None;
+    let mut answer = scope.failure(match overdue.by_client {
+        true => &Failure::RequestTimeout,
+        false => &Failure::UpstreamTimeout,
+    });
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// The connection ends with this answer: where the next request would begin may be in doubt.

@@ -145,6 +145,7 @@ impl Scope {
     /// Moves into the answer's body.
     pub(crate) fn close_with(mut self: Box<Self>, answer: Response<Answer>) -> Response<Body> {
         self.status = Some(answer.status());
+        self.client.watch.answer_begins();
         answer.map(|answer| Body { answer, scope: Some(self) })
     }
 }
@@ -195,6 +196,7 @@ impl Drop for Scope {
             });
         }
         let limits = self.core.limits();
+        self.client.watch.request_ended();
         self.client.watch.rest(limits.awake, limits.keep_alive_idle, limits.header_timeout);
     }
 }

@@ -90,6 +90,10 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a request's body may pause. Default 60 s (S-46).
     pub body_idle: Duration,
+    /// From a request's head to its answer's last byte, whoever it waits for. Default none: event streams, WebSockets
+    /// and large downloads last, and each of their parts has a limit of its own. Before the answer's head it is a 408
+    /// if the client's body is late, else a 504; later the answer breaks off.
+    pub request_total: Option<Duration>,
     /// How long a client may leave an answer unread. Default 60 s (S-46).
     pub client_read_idle: Duration,
     /// How long a connection may rest between two requests. Default 75 s, nginx's, longer than the 60 s after which
@@ -128,6 +132,7 @@ impl Default for Limits {
             max_head_bytes: 64 * 1024,
             header_timeout: Duration::from_secs(60),
             body_idle: Duration::from_secs(60),
+            request_total: None,
             client_read_idle: Duration::from_secs(60),
             keep_alive_idle: Duration::from_secs(75),
             awake: Duration::from_secs(2),

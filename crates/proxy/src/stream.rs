@@ -86,8 +86,16 @@ pub(crate) struct Watch {
     until_told: Cell<bool>,
     read_late: Cell<bool>,
     write_late: Cell<bool>,
+    /// When the request's whole time is over; `NEVER`: it has no such limit.
+    total_by: Cell<u64>,
+    /// Its whole time is over, and there is no answer yet.
+    overdue: Cell<bool>,
+    /// The answer's head is there: what can be done from here on is to break it off.
+    answering: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     writer: RefCell<Option<Waker>>,
+    /// Waits for an answer's head.
+    asker: RefCell<Option<Waker>>,
 }
 
 impl Watch {
@@ -110,8 +118,12 @@ impl Watch {
             uploading: Cell::new(false),
             read_late: Cell::new(false),
             write_late: Cell::new(false),
+            total_by: Cell::new(NEVER),
+            overdue: Cell::new(false),
+            answering: Cell::new(false),
             reader: RefCell::new(None),
             writer: RefCell::new(None),
+            asker: RefCell::new(None),
         }
     }
 
@@ -214,6 +226,48 @@ impl Watch {
         }
     }
 
+    /// A request has come, which may take this long until its answer's end.
+    pub(crate) fn limit_request(&self, limit: Option<Duration>) {
+        if let Some(limit) = limit {
+            self.overdue.set(false);
+            self.answering.set(false);
+            self.total_by.set(self.clock.millis().saturating_add(millis(limit)));
+        }
+    }
+
+    /// Waits for what leads to the request's answer, for as long as the request may take.
+    pub(crate) async fn in_time<F: Future>(&self, mut work: Pin<&mut F>) -> Result<F::Output, Overdue> {
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if self.total_by.get() == NEVER => Poll::Pending,
+            Poll::Pending if self.overdue.get() => Poll::Ready(Err(Overdue { by_client: self.lacks_body() })),
+            Poll::Pending => {
+                keep_waker(&self.asker, cx);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// The answer's head is there. One that is late breaks off from here on; what is said of a request that is
+    /// overdue has its time.
+    pub(crate) fn answer_begins(&self) {
+        self.answering.set(true);
+        if self.overdue.get() {
+            self.total_by.set(NEVER);
+        }
+    }
+
+    /// The request is over.
+    pub(crate) fn request_ended(&self) {
+        self.total_by.set(NEVER);
+    }
+
+    /// Somebody waits for more of the client's body.
+    fn lacks_body(&self) -> bool {
+        self.reading.get() && self.read_limit.get() != NEVER
+    }
+
     /// Whether a limit has passed; stays so.
     pub(crate) fn expired(&self) -> bool {
         self.read_late.get() || self.write_late.get()
@@ -252,7 +306,7 @@ impl Watch {
 
     /// Wakes whoever reads here, so that it looks at the worker's state.
     pub(crate) fn wake(&self) {
-        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+        for waker in [self.reader.take(), self.writer.take(), self.asker.take()].into_iter().flatten() {
             waker.wake();
         }
     }
@@ -261,7 +315,13 @@ impl Watch {
         let now = self.clock.millis();
         let read_late = now >= self.read_by.get() && !self.uploading.get() && !self.read_late.replace(true);
         let write_late = now >= self.write_by.get() && !self.write_late.replace(true);
-        if read_late || write_late || self.is_asleep() {
+        let overdue = now >= self.total_by.get() && !self.overdue.replace(true);
+        if overdue && self.answering.get() {
+            // Neither an end nor anything else goes to the client any more.
+            self.read_late.set(true);
+            self.write_late.set(true);
+        }
+        if read_late || write_late || overdue || self.is_asleep() {
             self.wake();
         }
     }
@@ -305,6 +365,13 @@ impl Watch {
         }
         keep_waker(&self.writer, cx);
     }
+}
+
+/// A request has taken longer than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overdue {
+    /// What it waited for was the client's body.
+    pub(crate) by_client: bool,
 }
 
 /// A client is late with its body.
@@ -487,6 +554,9 @@ impl<S: AsyncWrite + Unpin> Write for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(late) = self.late(&self.watch.write_late) {
+            return Poll::Ready(Err(late));
+        }
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
         if outcome.is_pending() {
             self.watch.write_waits(cx);

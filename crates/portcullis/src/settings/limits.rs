@@ -13,6 +13,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Limits {
         max_head_bytes: section.size("max_head_bytes", 8 * 1024..=1024 * 1024).unwrap_or(default.max_head_bytes),
         header_timeout: section.seconds("header_timeout", 0.1..=DAY).unwrap_or(default.header_timeout),
         body_idle: section.seconds("body_idle", 0.1..=DAY).unwrap_or(default.body_idle),
+        request_total: section.seconds("request_total", 0.1..=DAY),
         client_read_idle: section.seconds("client_read_idle", 0.1..=DAY).unwrap_or(default.client_read_idle),
         keep_alive_idle: section.seconds("keep_alive_idle", 0.1..=DAY).unwrap_or(default.keep_alive_idle),
         max_connections: section.size("max_connections", 1..=10_000_000).unwrap_or(default.max_connections),

@@ -19,6 +19,7 @@ mod retries;
 mod routing;
 mod streaming;
 mod tls;
+mod total;
 mod trailers;
 mod upgrade;
 mod upstream_tls;
