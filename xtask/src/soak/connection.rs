@@ -1,6 +1,6 @@
 //! A client's keep-alive connection: in clear, or over TLS by `openssl s_client` between two ends of a pipe.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -43,6 +43,18 @@ impl Connection {
         drop(openssl);
         let reader: Box<dyn Read + Send> = Box::new(writer.try_clone()?);
         Ok(Self { reader: BufReader::new(reader), writer: Box::new(writer), client })
+    }
+}
+
+impl Connection {
+    /// Whether it has ended without a byte of an answer. What speaks TLS for us ends with it; if it has not read all of
+    /// a request by then, that looks like a reset.
+    pub(super) fn ended(&mut self) -> io::Result<bool> {
+        match self.reader.fill_buf() {
+            Ok(bytes) => Ok(bytes.is_empty()),
+            Err(failure) if failure.kind() == io::ErrorKind::ConnectionReset && self.client.is_some() => Ok(true),
+            Err(failure) => Err(failure),
+        }
     }
 }
 

@@ -345,7 +345,8 @@ impl Client<'_> {
     fn exchange_over(&mut self, mut connection: Connection, bytes: &[u8]) -> Result<Option<Answer>, Failure> {
         // A gateway that answers early may stop reading; its answer still counts.
         let written = connection.writer.write_all(bytes);
-        let head = match (head(&mut connection.reader), written) {
+        let began = connection.ended().and_then(|ended| if ended { Ok(None) } else { head(&mut connection.reader) });
+        let head = match (began, written) {
             (Ok(Some(head)), _) => head,
             (Ok(None), _) => return Ok(None),
             (Err(failure), Ok(())) => return Err(failure.into()),

@@ -5,7 +5,8 @@ use std::io::{BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::bench::certificate::Certificate;
@@ -21,6 +22,8 @@ const SETTINGS: &str = "introspection:\n  cache:\n    bytes: 8388608\nlimits:\n 
 /// Below the ports that systems hand out: while a neighbour is down, nobody else must get its port, least of all a
 /// connection to that very port.
 const PORTS: std::ops::Range<u64> = 20_000..32_000;
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Scene {
     pub(super) gateway: Running,
@@ -103,7 +106,7 @@ impl Scene {
         ];
         let gateway = Running::start(binary, words.map(str::to_owned).to_vec(), proxy, folder.join("gateway.log"))?;
         let faults = Faults::default();
-        Ok(Self {
+        let this = Self {
             gateway,
             proxy,
             secure,
@@ -119,7 +122,17 @@ impl Scene {
             admitted,
             faults,
             _scratch: scratch,
-        })
+        };
+        // It listens before it has read its configuration.
+        let start = Instant::now();
+        while !this.knows("/variant-0/x") {
+            if start.elapsed() > READY_WITHIN {
+                this.gateway.tell_log();
+                return Err(format!("the gateway is not ready after {READY_WITHIN:?}").into());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(this)
     }
 
     /// A configuration that loads; its number shows in a route.
