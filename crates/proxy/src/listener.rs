@@ -285,7 +285,11 @@ async fn http1(core: &Rc<Core>, mut io: Watched<Transport>, client: Rc<Client>) 
             }
             Some(Err(error)) => {
                 let peer = client.arrival.peer;
-                return tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke off");
+                tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a connection broke off");
+                if client.watch.breaks_off() {
+                    connection.into_parts().io.reset();
+                }
+                return;
             }
         }
     }

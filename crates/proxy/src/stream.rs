@@ -263,6 +263,11 @@ impl Watch {
         self.total_by.set(NEVER);
     }
 
+    /// Whether an answer is cut since the request's whole time is over.
+    pub(crate) fn breaks_off(&self) -> bool {
+        self.overdue.get() && self.answering.get() && self.write_late.get()
+    }
+
     /// Somebody waits for more of the client's body.
     fn lacks_body(&self) -> bool {
         self.reading.get() && self.read_limit.get() != NEVER
@@ -443,6 +448,11 @@ pub(crate) struct Watched<S> {
 }
 
 impl Watched<Transport> {
+    /// See [`Transport::reset`].
+    pub(crate) fn reset(self) {
+        self.io.into_inner().reset();
+    }
+
     /// Waits until there is something to read; `false` at the end, when `given_up` says so, or when a limit has passed.
     pub(crate) async fn readable(&mut self, given_up: impl Fn() -> bool) -> bool {
         // It sleeps already.

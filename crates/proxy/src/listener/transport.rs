@@ -1,8 +1,10 @@
 //! Bytes to and from a client.
 
+use socket2::SockRef;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -31,6 +33,18 @@ impl Transport {
         // Looked at, not asked for: a socket counts as readable until a read has shown otherwise.
         let mut byte = [0];
         tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte)).map(|peeked| peeked.is_ok_and(|length| length > 0))
+    }
+}
+
+impl Transport {
+    /// Ends it so that the client cannot take what it has for everything: an answer to HTTP/1.0 has no other end.
+    pub(crate) fn reset(self) {
+        let tcp = match &self {
+            Transport::Plain(tcp) => tcp,
+            Transport::Tls(tls) => tls.get_ref().0,
+        };
+        // Only a socket that is gone already refuses it.
+        let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -124,6 +124,12 @@ async fn within_the_answer() {
         assert!(!got.contains("0\r\n\r\n") && !got.contains("fine"), "{got}");
         ended(&gone).await;
     }
+    // One whose end is the connection's.
+    let mut old = Wire::connect(address).await;
+    old.send("GET /drip HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    let outcome = timeout(PATIENCE, old.io.read_to_end(&mut Vec::new())).await.expect("the answer breaks off");
+    assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    ended(&gone).await;
     // One that is not read.
     let mut deaf = Wire::connect(address).await;
     deaf.send("GET /flood HTTP/1.1\r\nHost: a\r\n\r\n").await;
