@@ -9,6 +9,10 @@ use crate::{Failure, bench, features, generated, h2spec, install, tidy};
 
 /// Tests of this module name run in a ring of their own, since they need node packages.
 const OIDC_PROVIDER: &str = "oidc_provider";
+/// And tests of this one, since a browser is larger than everything else together.
+const CHROMIUM: &str = "chromium";
+/// What other tests use beside them, and Debian's package of each. A test whose program is missing says so.
+const PROGRAMS: [(&str, &str); 1] = [("h2load", "nghttp2-client")];
 
 #[derive(Clone, Copy, Default)]
 struct Count {
@@ -41,6 +45,7 @@ const RINGS: &[Ring] = &[
     Ring { name: "doc examples", run: doc_examples, optional: false },
     Ring { name: "integration and end to end", run: integration, optional: false },
     Ring { name: "oidc-provider", run: oidc_provider, optional: false },
+    Ring { name: "chromium", run: chromium, optional: true },
     Ring { name: "instructions", run: instructions, optional: true },
     Ring { name: "h2spec", run: conformance, optional: true },
 ];
@@ -122,7 +127,12 @@ fn doc_examples() -> Outcome {
 }
 
 fn integration() -> Outcome {
-    Outcome::Ran(cargo_test(&["--test", "*"], &["--skip", OIDC_PROVIDER], &[]))
+    for (program, package) in PROGRAMS {
+        if let Err(failure) = install::program(program, &[package]) {
+            println!("{failure}");
+        }
+    }
+    Outcome::Ran(cargo_test(&["--test", "*"], &["--skip", OIDC_PROVIDER, "--skip", CHROMIUM], &[]))
 }
 
 fn oidc_provider() -> Outcome {
@@ -131,6 +141,13 @@ fn oidc_provider() -> Outcome {
             let folder = folder.display().to_string();
             Outcome::Ran(cargo_test(&["--test", "*"], &[OIDC_PROVIDER], &[("PORTCULLIS_OIDC_PROVIDER", &folder)]))
         }
+        Err(failure) => Outcome::Skipped(failure.to_string()),
+    }
+}
+
+fn chromium() -> Outcome {
+    match install::program("chromium", &["chromium"]) {
+        Ok(()) => Outcome::Ran(cargo_test(&["--test", "*"], &[CHROMIUM], &[])),
         Err(failure) => Outcome::Skipped(failure.to_string()),
     }
 }

@@ -19,6 +19,7 @@ mod errors;
 mod fields;
 mod flights;
 mod http2;
+mod http2_clients;
 mod identity;
 mod limits;
 mod matrix;
