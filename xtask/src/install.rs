@@ -72,7 +72,7 @@ pub(crate) fn h2spec() -> Result<PathBuf, Failure> {
     Ok(program)
 }
 
-fn there(program: &str) -> bool {
+pub(crate) fn there(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).chain(["/usr/sbin".into()]).any(|folder| folder.join(program).is_file())
 }

@@ -146,9 +146,10 @@ fn oidc_provider() -> Outcome {
 }
 
 fn chromium() -> Outcome {
-    match install::program("chromium", &["chromium"]) {
-        Ok(()) => Outcome::Ran(cargo_test(&["--test", "*"], &[CHROMIUM], &[])),
-        Err(failure) => Outcome::Skipped(failure.to_string()),
+    // A browser is too much to install for one test.
+    match install::there(CHROMIUM) {
+        true => Outcome::Ran(cargo_test(&["--test", "*"], &[CHROMIUM], &[])),
+        false => Outcome::Skipped("the program chromium is not installed".to_owned()),
     }
 }
 
