@@ -65,14 +65,20 @@ pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Reques
     };
     // Also on refusals: what a step says about answers (CORS) holds for every answer.
     headers::apply(answer.headers_mut(), mem::take(&mut scope.cx.response));
+    // A body that nobody read must not become the next request (S-41). Where that ends the connection, the client is
+    // told, so that it sends no other request over it.
+    if let Some(upload) = upload {
+        let limit = core.limits().drain_body_bytes;
+        let comes = upload.is_asked_for() || !scope.expects_continue;
+        if !comes || upload.length().is_some_and(|length| length > limit) {
+            answer.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if comes {
+            tokio::task::spawn_local(upload.drain(limit));
+        }
+    }
     if version == Version::HTTP_2 {
         headers::leave_connection_out(answer.headers_mut());
-    }
-    // A body that nobody read must not become the next request (S-41).
-    if let Some(upload) = upload
-        && (upload.is_asked_for() || !scope.expects_continue)
-    {
-        tokio::task::spawn_local(upload.drain(core.limits().drain_body_bytes));
     }
     // The scope lives as long as the answer's body.
     scope.close_with(answer)

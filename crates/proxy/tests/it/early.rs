@@ -106,6 +106,22 @@ async fn a_body_that_found_no_upstream_is_read_over() {
     assert_eq!(wire.ask("GET /answered HTTP/1.1\r\nHost: a\r\n\r\n").await.status(), 200);
 }
 
+// S-41: a body that is longer than what is read over ends the connection, and the answer says so.
+#[tokio::test]
+async fn a_connection_that_will_not_serve_on_says_so() {
+    let upstream = Upstream::echo().await;
+    let limits = Limits { drain_body_bytes: 1000, ..quick() };
+    let (_gateway, address) = start_with(Settings { limits, ..Settings::default() }, early_exits(upstream.address));
+    for (length, expects, closes) in [(1000, "", false), (1001, "", true), (10, "Expect: 100-continue\r\n", true)] {
+        let mut wire = Wire::connect(address).await;
+        let head = format!("POST /refused HTTP/1.1\r\nHost: a\r\n{expects}Content-Length: {length}\r\n\r\n");
+        wire.send(head).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status(), 401);
+        assert_eq!(answer.one("connection") == Some("close"), closes, "{length} {expects}");
+    }
+}
+
 // S-41: a client that asked first may send its body after a refusal or not; nobody can tell, so the connection ends.
 #[tokio::test]
 async fn a_refused_expectation_ends_the_connection() {
