@@ -1,7 +1,8 @@
 //! `cargo xtask h2spec`: the conformance suite of HTTP/2, against the built gateway, in clear and over TLS.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
@@ -11,16 +12,13 @@ use std::time::Duration;
 use crate::program::{command, output, root, run};
 use crate::{Failure, install};
 
-/// What the gateway serves: a plugin's own answer, so that no upstream is needed.
-const CONFIGURATION: &str = "\
-_format_version: '3.0'
-routes:
-- name: all
-  paths: [/]
-plugins:
-- name: request-termination
-  config: {status_code: 200, body: a body with which a window can be tested}
-";
+/// The answer of what stands behind the gateway: a body with which a window can be tested.
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\nConnection: close\r\n\r\nforty bytes with which a window is teste";
+
+/// How long it waits for more before it answers. Cases that break rules on an open stream must come before the answer
+/// has closed it.
+const SILENCE: Duration = Duration::from_millis(50);
 
 /// Cannot pass where a listener takes HTTP/1 too: what is no preface is a request of HTTP/1, and a broken one gets
 /// that protocol's 400 before the connection is closed. The case takes any byte for a fault.
@@ -56,7 +54,11 @@ pub(crate) fn measure() -> Result<Found, Failure> {
 }
 
 fn measure_in(folder: &Path, h2spec: &Path) -> Result<Found, Failure> {
-    fs::write(folder.join("kong.yaml"), CONFIGURATION)?;
+    let configuration = format!(
+        "_format_version: '3.0'\nservices:\n- name: all\n  url: http://{}\n  routes:\n  - paths: [/]\n",
+        upstream()?
+    );
+    fs::write(folder.join("kong.yaml"), configuration)?;
     fs::write(folder.join("portcullis.yaml"), "tls: {certificates: [{cert: a.pem, key: a.key}]}\n")?;
     install::program("openssl", &["openssl"])?;
     let subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"];
@@ -81,6 +83,29 @@ fn measure_in(folder: &Path, h2spec: &Path) -> Result<Found, Failure> {
         found.skipped += summary.skipped;
     }
     Ok(found)
+}
+
+/// A server that answers everything, for as long as this process lives.
+fn upstream() -> Result<SocketAddr, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            thread::spawn(move || answer(connection));
+        }
+    });
+    Ok(address)
+}
+
+fn answer(mut connection: TcpStream) -> io::Result<()> {
+    connection.set_read_timeout(Some(SILENCE))?;
+    let mut bytes = [0; 4096];
+    let mut asked = false;
+    // The end of the client's bytes, or a while without any.
+    while connection.read(&mut bytes).is_ok_and(|read| read > 0) {
+        asked = true;
+    }
+    if asked { connection.write_all(ANSWER) } else { Ok(()) }
 }
 
 /// Reads `146 tests, 145 passed, 1 skipped, 0 failed`.
