@@ -33,6 +33,7 @@ mod real_upstreams;
 mod reasons;
 mod reload;
 mod requests;
+mod resets;
 mod routing;
 mod scopes;
 mod secrets;

@@ -1,0 +1,85 @@
+//! Clients of HTTP/2 that take their requests back, by hand-made frames.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use portcullis_testkit::{AuthServer, DEADLINE, Gateway, Upstream, until};
+use serde_json::json;
+
+use crate::stage::{BINARY, Stage, guarded};
+
+const CALLS: usize = 4;
+const QUEUE: usize = 20;
+
+/// A connection that has said its preface and empty settings.
+fn connect(address: SocketAddr) -> TcpStream {
+    let mut wire = TcpStream::connect(address).unwrap();
+    wire.set_read_timeout(Some(DEADLINE)).unwrap();
+    wire.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    wire
+}
+
+/// A request for `/` with this token, as one frame that ends its stream.
+fn request(stream: u32, token: &str) -> Vec<u8> {
+    let value = format!("Bearer {token}");
+    // GET, http and / from the static table; :authority (1) and authorization (23) with values of their own.
+    let mut block = vec![0x82, 0x86, 0x84, 0x01, 1, b'a', 0x0f, 23 - 15, u8::try_from(value.len()).unwrap()];
+    block.extend_from_slice(value.as_bytes());
+    let mut frame = vec![0, 0, u8::try_from(block.len()).unwrap(), 0x01, 0x05];
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend(block);
+    frame
+}
+
+/// RST_STREAM with CANCEL.
+fn reset(stream: u32) -> Vec<u8> {
+    let mut frame = vec![0, 0, 4, 0x03, 0];
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(&8_u32.to_be_bytes());
+    frame
+}
+
+/// Reads until the connection ends.
+fn is_ended(wire: &mut TcpStream) -> bool {
+    let mut bytes = [0; 4096];
+    loop {
+        match wire.read(&mut bytes) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+// S-45: a storm of requests, each taken back at once, while the authorization server is slow: the connection ends, the
+// server gets no more calls than it is allowed, none of them is held up afterwards, and nothing reaches the upstream.
+#[test]
+fn a_storm_of_resets_costs_few_calls() {
+    let (server, upstream) = (AuthServer::start(), Upstream::start());
+    let file = guarded(&upstream, &server, json!({"timeout": 60_000}), json!([]));
+    let settings = format!("introspection: {{concurrent_calls: {CALLS}, queued_calls: {QUEUE}}}\n");
+    let gateway = Gateway::builder(BINARY, &file).listen("127.0.0.1:0 http2").settings(&settings).start();
+    let stage = Stage { server, upstream, gateway };
+    stage.server.hold();
+    for storm in 0..5 {
+        let mut wire = connect(stage.gateway.addr());
+        for n in 0..5_000_u32 {
+            let stream = 2 * n + 1;
+            let both = [request(stream, &format!("storm-{storm}-{n}")), reset(stream)].concat();
+            if wire.write_all(&both).is_err() {
+                break;
+            }
+        }
+        assert!(is_ended(&mut wire), "storm {storm}: the connection ends");
+    }
+    let calls = stage.server.calls().len();
+    assert!((1..=CALLS).contains(&calls), "{calls} calls at once");
+    stage.server.release();
+    // What was queued has lost everybody who waited, so it ends without a call.
+    until("no flights", || (stage.gateway.metric("portcullis_token_cache_flights", "") == 0.0).then_some(()));
+    let calls = stage.server.calls().len();
+    assert!(calls <= CALLS, "{calls} calls after all");
+    assert_eq!(stage.upstream.requests().len(), 0);
+    stage.grant("t", json!({}));
+    assert_eq!(stage.gateway.get_as("t", "/").status, 200);
+}
