@@ -50,6 +50,10 @@ impl Certificate {
 
     /// As directives of nginx.
     pub(super) fn directives(&self) -> String {
-        format!("ssl_certificate {}; ssl_certificate_key {};", self.certificate.display(), self.key.display())
+        format!(
+            "ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {};",
+            self.certificate.display(),
+            self.key.display()
+        )
     }
 }
