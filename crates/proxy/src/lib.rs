@@ -26,6 +26,7 @@ mod stream;
 pub mod target;
 pub mod telemetry;
 mod tls;
+mod transport;
 mod upstream;
 
 pub use data_plane::{DataPlane, Loaded, StartError};
