@@ -40,8 +40,9 @@ const PROXY_LATENCY: HeaderName = HeaderName::from_static("x-kong-proxy-latency"
 /// The one protocol that a connection can change to.
 const WEBSOCKET: &str = "websocket";
 
-/// As many headers as are added at most beside those of the steps: so the map grows once.
-const OURS: usize = 14;
+/// As many headers as an ordinary request gets beside those of the steps: so the map grows once, and to 24 where the
+/// client sent few. One that is upgraded or streams its body may make it grow again.
+const OURS: usize = 10;
 
 /// Names to take out of a map; a request has one or two of them.
 type Names = SmallVec<[HeaderName; 4]>;
@@ -54,9 +55,9 @@ pub(crate) struct Allowed {
     pub(crate) trailers: bool,
 }
 
-/// The request as the upstream gets it.
+/// The request as the upstream gets it: what it needs of the head is taken out of that.
 pub(crate) fn outgoing(
-    mut head: Head,
+    head: &mut Head,
     found: Found,
     lane: &Lane,
     mut edits: Edits,
@@ -65,7 +66,7 @@ pub(crate) fn outgoing(
     id: RequestId,
 ) -> Result<(Request<Outbound>, Allowed), Failure> {
     let destination = lane.destination.as_ref().ok_or(Failure::NoService)?;
-    let uri = upstream_uri(&head, found, lane, &edits)?;
+    let uri = upstream_uri(head, found, lane, &edits)?;
     let mut headers = mem::take(&mut head.headers);
     let trusted = head.arrival.trusted;
     let ends = |name: &&HeaderName| {
@@ -87,7 +88,7 @@ pub(crate) fn outgoing(
     let host = if lane.route.preserve_host { head.host_header() } else { None };
     headers.insert(HOST, host.unwrap_or(destination.host_header()).clone());
     headers.append(FORWARDED_FOR, addresses);
-    forwarded(&head, found, lane, client, &mut headers);
+    forwarded(head, found, lane, client, &mut headers);
     headers.append(VIA, via(head.version));
     headers.append(REQUEST_ID, id.to_header());
     // A step has written another body, whose length is known.
@@ -114,7 +115,7 @@ pub(crate) fn outgoing(
         Some(upload) => Outbound::Upload(upload),
         None => Outbound::Nothing,
     });
-    *request.method_mut() = head.method;
+    *request.method_mut() = mem::take(&mut head.method);
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok((request, Allowed { switch: switches, trailers: trailers || head.version == Version::HTTP_2 }))
@@ -191,10 +192,17 @@ pub(crate) fn apply(headers: &mut HeaderMap, edits: Vec<HeaderEdit>) {
     }
 }
 
-/// Takes out what says something about a connection: on HTTP/2 frames do that (RFC 9113 section 8.2.2).
-pub(crate) fn leave_connection_out(headers: &mut HeaderMap) {
+/// Makes an answer's head fit for HTTP/2.
+///
+/// What says something about a connection is taken out: frames do that (RFC 9113 section 8.2.2). The id of the request
+/// is kept out of the compression table (RFC 7541 section 6.2.3): it never comes twice, would push out what does, and
+/// has every later one compared with it.
+pub(crate) fn for_http2(headers: &mut HeaderMap) {
     for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
+    }
+    if let Some(id) = headers.get_mut(REQUEST_ID) {
+        id.set_sensitive(true);
     }
 }
 

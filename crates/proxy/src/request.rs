@@ -1,6 +1,6 @@
 //! THE FIRST TRUNK: one request, from its head to its log line, in the order in which things happen.
 
-use crate::core::Core;
+use crate::core::{Core, View};
 use crate::decide::{Decision, Found, decide};
 use crate::head::{BadHead, Head};
 use crate::headers;
@@ -21,74 +21,82 @@ use std::rc::Rc;
 pub(crate) async fn handle(core: &Rc<Core>, client: &Rc<Client>, request: Request<Incoming>) -> Response<Body> {
     // One immutable view for as long as it takes to answer: a reload in between changes nothing half-way.
     let snapshot = core.snapshot();
-    let (parts, body) = request.into_parts();
-    let version = parts.version;
-    // The client has had its say; from here on it may only be late with its body.
-    client.watch.read_freely();
-    client.watch.limit_request(core.limits().request_total);
-    let mut upload = Upload::new(body, &client.watch, core.limits().body_idle);
-    // What is needed after the head has moved on. Counts and logs when it is dropped, so from here on nobody is
-    // forgotten, not even a client that leaves.
-    let mut scope = Scope::open(core, client, &parts);
-    let mut answer = match Head::read(parts, client.arrival.clone()) {
+    let (mut head, mut upload, mut scope) = open(core, client, request);
+    let mut answer = match &mut head {
         // Before anything is decided by a head that another server might read otherwise.
-        Err(bad) => refuse_head(&bad, &mut upload, &mut scope),
-        Ok(mut head) => {
-            // Other doors ask exactly this.
-            let mut endpoint = None;
-            let mut body = Uploading(upload.as_deref_mut());
-            let decision = {
-                let deciding = pin!(decide(&snapshot, &mut head, &mut body, &mut scope.cx, &mut endpoint));
-                client.watch.in_time(deciding).await
-            };
-            if let Some(endpoint) = endpoint {
-                scope.found(&snapshot, endpoint);
-            }
-            match decision {
-                Ok(Decision::Forward(found)) => {
-                    let forwarded = {
-                        let forwarding = pin!(forward(&snapshot, found, head, &mut upload, &mut scope));
-                        client.watch.in_time(forwarding).await
-                    };
-                    match forwarded {
-                        Ok(Ok(answer)) => answer,
-                        Ok(Err(failure)) => scope.failure(&failure),
-                        Err(overdue) => give_up(overdue, &mut upload, &mut scope),
-                    }
-                }
-                Ok(Decision::Answer(answer)) => scope.answer(*answer),
-                Ok(Decision::Refuse(refusal)) => scope.refusal(&refusal),
-                Ok(Decision::Fail(failure)) => scope.failure(&failure),
-                Err(overdue) => give_up(overdue, &mut upload, &mut scope),
-            }
-        }
+        Err(bad) => refuse_head(bad, &mut upload, &mut scope),
+        Ok(head) => respond(&snapshot, head, &mut upload, &mut scope).await,
     };
     // Also on refusals: what a step says about answers (CORS) holds for every answer.
     headers::apply(answer.headers_mut(), mem::take(&mut scope.cx.response));
-    // A body that nobody read must not become the next request (S-41). Where that ends the connection, the client is
-    // told, so that it sends no other request over it.
     if let Some(upload) = upload {
-        let limit = core.limits().drain_body_bytes;
-        let comes = upload.is_asked_for() || !scope.expects_continue;
-        if !comes || upload.length().is_some_and(|length| length > limit) {
-            answer.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        if comes {
-            tokio::task::spawn_local(upload.drain(limit));
-        }
+        leave(upload, &mut answer, &scope);
     }
-    if version == Version::HTTP_2 {
-        headers::leave_connection_out(answer.headers_mut());
+    if scope.version == Version::HTTP_2 {
+        headers::for_http2(answer.headers_mut());
     }
     // The scope lives as long as the answer's body.
     scope.close_with(answer)
+}
+
+/// Takes a request apart: what is decided by, what comes behind it, and what is needed after both have moved on.
+fn open(
+    core: &Rc<Core>,
+    client: &Rc<Client>,
+    request: Request<Incoming>,
+) -> (Result<Head, BadHead>, Option<Box<Upload>>, Box<Scope>) {
+    let (parts, body) = request.into_parts();
+    // The client has had its say; from here on it may only be late with its body.
+    client.watch.read_freely();
+    client.watch.limit_request(core.limits().request_total);
+    let upload = Upload::new(body, &client.watch, core.limits().body_idle);
+    // Counts and logs when it is dropped, so from here on nobody is forgotten, not even a client that leaves.
+    let scope = Scope::open(core, client, &parts);
+    (Head::read(parts, client.arrival.clone()), upload, scope)
+}
+
+/// Decides what becomes of a request, and has it done, in the time that it may take.
+async fn respond(
+    snapshot: &View,
+    head: &mut Head,
+    upload: &mut Option<Box<Upload>>,
+    scope: &mut Scope,
+) -> Response<Answer> {
+    let client = scope.client.clone();
+    // Other doors ask exactly this.
+    let mut endpoint = None;
+    let mut body = Uploading(upload.as_deref_mut());
+    let decision = {
+        let deciding = pin!(decide(snapshot, head, &mut body, &mut scope.cx, &mut endpoint));
+        client.watch.in_time(deciding).await
+    };
+    if let Some(endpoint) = endpoint {
+        scope.found(snapshot, endpoint);
+    }
+    match decision {
+        Ok(Decision::Forward(found)) => {
+            let forwarded = {
+                let forwarding = pin!(forward(snapshot, found, head, upload, scope));
+                client.watch.in_time(forwarding).await
+            };
+            match forwarded {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(failure)) => scope.failure(&failure),
+                Err(overdue) => give_up(overdue, upload, scope),
+            }
+        }
+        Ok(Decision::Answer(answer)) => scope.answer(*answer),
+        Ok(Decision::Refuse(refusal)) => scope.refusal(&refusal),
+        Ok(Decision::Fail(failure)) => scope.failure(&failure),
+        Err(overdue) => give_up(overdue, upload, scope),
+    }
 }
 
 /// To the upstream and back.
 async fn forward(
     snapshot: &Snapshot,
     found: Found,
-    head: Head,
+    head: &mut Head,
     upload: &mut Option<Box<Upload>>,
     scope: &mut Scope,
 ) -> Result<Response<Answer>, Failure> {
@@ -97,7 +105,7 @@ async fn forward(
         return Err(Failure::NoService);
     };
     let (core, client) = (scope.core.clone(), scope.client.clone());
-    let shown = Shown { head: &head, consumer: scope.cx.consumer.as_deref(), peer: client.arrival.peer };
+    let shown = Shown { head, consumer: scope.cx.consumer.as_deref(), peer: client.arrival.peer };
     let mut wish = destination.wish(shown);
     let version = head.version;
     let edits = mem::take(&mut scope.cx.edits);
@@ -134,6 +142,19 @@ async fn forward(
         true => Answer::Switch(relay.switch(service.read_timeout).ok_or(Failure::BadUpstreamResponse)?),
     };
     Ok(Response::from_parts(head, answer))
+}
+
+/// A body that nobody read must not become the next request (S-41). Where that ends the connection, the client is told,
+/// so that it sends no other request over it.
+fn leave(upload: Box<Upload>, answer: &mut Response<Answer>, scope: &Scope) {
+    let limit = scope.core.limits().drain_body_bytes;
+    let comes = upload.is_asked_for() || !scope.expects_continue;
+    if !comes || upload.length().is_some_and(|length| length > limit) {
+        answer.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if comes {
+        tokio::task::spawn_local(upload.drain(limit));
+    }
 }
 
 /// The request has had its whole time. Nothing more of it is read, and its connection ends with this answer.

@@ -40,7 +40,7 @@ pub(crate) struct Scope {
     pub(crate) sent: Option<Instant>,
     /// Where it is counted, once it has a route.
     pub(crate) route: Option<Rc<RouteMetrics>>,
-    version: Version,
+    pub(crate) version: Version,
     asked: Asked,
     status: Option<StatusCode>,
     bytes: u64,

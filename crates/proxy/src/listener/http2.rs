@@ -54,11 +54,12 @@ pub(super) async fn serve(core: &Rc<Core>, io: Watched<Transport>, client: Rc<Cl
         let client = Rc::new(client.of_stream(core.watches.of_stream(limits.client_read_idle)));
         let turn = streams.begin(&client.watch);
         let core = core.clone();
-        async move {
+        // Boxed: on its way to a task of its own the engine moves it seven times, and it is large.
+        Box::pin(async move {
             let answer = request::handle(&core, &client, request).await;
             turn.answered();
             Ok::<_, Infallible>(answer)
-        }
+        })
     });
     streams.rest();
     let mut connection = engine.serve_connection(io, service);

@@ -25,6 +25,7 @@ use crate::core::Core;
 use crate::render::Failure;
 use crate::stream::Watch;
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use portcullis_model::plan::Service;
@@ -40,16 +41,18 @@ pub(crate) struct Way<'a> {
 }
 
 /// Sends `request` over an unused connection or a new one.
-pub(crate) async fn send(
-    core: &Core,
-    way: Way<'_>,
-    client: &Rc<Watch>,
+pub(crate) fn send<'a>(
+    core: &'a Core,
+    way: Way<'a>,
+    client: &'a Rc<Watch>,
     request: Request<Outbound>,
-) -> Result<Response<Relay>, Lost> {
+) -> impl Future<Output = Result<Response<Relay>, Lost>> + use<'a> {
     match way.destination {
-        Destination::Host(origin) => to_origin(core, origin, way.service, client, request).await,
+        Destination::Host(origin) => Either::Left(to_origin(core, origin, way.service, client, request)),
         // Boxed, so that the future of a request to a plain host stays as small as it is.
-        Destination::Balanced(balanced) => Box::pin(to_target(core, balanced, &way, client, request)).await,
+        Destination::Balanced(balanced) => {
+            Either::Right(Box::pin(async move { to_target(core, balanced, &way, client, request).await }))
+        }
     }
 }
 
@@ -140,47 +143,50 @@ impl Lost {
 }
 
 /// To one address, or to one name with all of its addresses.
-async fn to_origin(
-    core: &Core,
-    origin: &Origin,
-    service: &Service,
-    client: &Rc<Watch>,
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its request twice: as its argument and as its variable")]
+fn to_origin<'a>(
+    core: &'a Core,
+    origin: &'a Origin,
+    service: &'a Service,
+    client: &'a Rc<Watch>,
     mut request: Request<Outbound>,
-) -> Result<Response<Relay>, Lost> {
-    let mut pooled = true;
-    loop {
-        let (mut link, used_before) = match core.pools.take(origin).filter(|_| pooled) {
-            Some(link) => (link, true),
-            None => {
-                // Boxed: it is large and rare, and would make every request's future as large.
-                match Box::pin(connect(core, origin, service)).await {
-                    Ok(link) => (link, false),
-                    Err(why) => return Err(unconnected(origin, &why, request)),
+) -> impl Future<Output = Result<Response<Relay>, Lost>> + use<'a> {
+    async move {
+        let mut pooled = true;
+        loop {
+            let (mut link, used_before) = match core.pools.take(origin).filter(|_| pooled) {
+                Some(link) => (link, true),
+                None => {
+                    // Boxed: it is large and rare, and would make every request's future as large.
+                    match Box::pin(connect(core, origin, service)).await {
+                        Ok(link) => (link, false),
+                        Err(why) => return Err(unconnected(origin, &why, request)),
+                    }
                 }
-            }
-        };
-        link.watch.limit_reads(service.read_timeout);
-        link.watch.limit_writes(service.write_timeout);
-        link.watch.keep_written(used_before && pooled && may_repeat(&request));
-        request.body_mut().goes_to(&link.watch);
-        let mut error = match link.exchange(request).await {
-            Ok(answer) => return Ok(answer.map(|incoming| Relay::new(incoming, link))),
-            Err(error) => error,
-        };
-        request = match error.take_message() {
-            Some(unsent) if used_before => unsent,
-            Some(unsent) => {
-                let lost = blame(error.error(), &link, origin, client);
-                return Err(Lost { unsent: Some(Box::new(unsent)), ..lost });
-            }
-            None => match repeated(error.error(), &link) {
-                Some(again) => {
-                    pooled = false;
-                    again
+            };
+            link.watch.limit_reads(service.read_timeout);
+            link.watch.limit_writes(service.write_timeout);
+            link.watch.keep_written(used_before && pooled && may_repeat(&request));
+            request.body_mut().goes_to(&link.watch);
+            let mut error = match link.exchange(request).await {
+                Ok(answer) => return Ok(answer.map(|incoming| Relay::new(incoming, link))),
+                Err(error) => error,
+            };
+            request = match error.take_message() {
+                Some(unsent) if used_before => unsent,
+                Some(unsent) => {
+                    let lost = blame(error.error(), &link, origin, client);
+                    return Err(Lost { unsent: Some(Box::new(unsent)), ..lost });
                 }
-                None => return Err(blame(error.error(), &link, origin, client)),
-            },
-        };
+                None => match repeated(error.error(), &link) {
+                    Some(again) => {
+                        pooled = false;
+                        again
+                    }
+                    None => return Err(blame(error.error(), &link, origin, client)),
+                },
+            };
+        }
     }
 }
 
