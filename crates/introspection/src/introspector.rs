@@ -186,3 +186,6 @@ impl fmt::Debug for Miss {
         f.debug_struct("Miss").field("token", &self.token).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod faults;

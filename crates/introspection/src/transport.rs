@@ -86,9 +86,9 @@ pub(crate) struct Transport {
     script: Option<Script>,
 }
 
-/// What a unit test answers in place of a server.
+/// What a unit test makes of each attempt in place of a server.
 #[cfg(test)]
-pub(crate) type Script = Box<dyn Fn(&Asked) -> std::pin::Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+pub(crate) type Script = Box<dyn Fn(Attempt) -> std::pin::Pin<Box<dyn Future<Output = Sent> + Send>> + Send + Sync>;
 
 #[cfg(test)]
 impl Transport {
@@ -100,10 +100,6 @@ impl Transport {
 impl Transport {
     /// One exchange. Sent once more, inside the caller's time limit, if a pooled connection turns out to be dead (I-10).
     pub(crate) async fn exchange(&self, inputs: &Inputs, asked: &Asked) -> Result<Reply, Failure> {
-        #[cfg(test)]
-        if let Some(script) = &self.script {
-            return Ok(script(asked).await);
-        }
         let response = match self.send(attempt(inputs, asked)).await {
             Err(Unsent { stale: true, .. }) => self.send(attempt(inputs, asked)).await,
             other => other,
@@ -111,7 +107,11 @@ impl Transport {
         read(response.map_err(|unsent| unsent.failure)?, inputs.reading.max_bytes).await
     }
 
-    async fn send(&self, attempt: Attempt) -> Result<reqwest::Response, Unsent> {
+    async fn send(&self, attempt: Attempt) -> Sent {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return script(attempt).await;
+        }
         let Attempt { url, headers, body } = attempt;
         let request = self.client.post(url).headers(headers).body(body).send();
         let (result, dialed) = noticing_dials(request).await;
@@ -119,11 +119,14 @@ impl Transport {
     }
 }
 
+/// What came of one attempt.
+pub(crate) type Sent = Result<reqwest::Response, Unsent>;
+
 /// No response at all.
-struct Unsent {
-    failure: Failure,
+pub(crate) struct Unsent {
+    pub failure: Failure,
     /// It went out on a connection from the pool, so the server may just have closed that one.
-    stale: bool,
+    pub stale: bool,
 }
 
 fn build(spec: &Spec) -> Result<reqwest::Client, ConfigError> {

@@ -15,12 +15,15 @@ mod head;
 mod headers;
 mod ids;
 mod listener;
+mod net;
 pub mod peek;
 pub mod render;
 mod request;
 pub mod router;
 mod scope;
 mod settings;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
 mod stream;
 pub mod target;

@@ -8,6 +8,7 @@ pub(crate) use transport::Transport;
 
 use crate::core::Core;
 use crate::head::Arrival;
+use crate::net::{self, TcpStream};
 use crate::request;
 use crate::settings::Listen;
 use crate::stream::{Watch, Watched};
@@ -27,7 +28,6 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -133,7 +133,7 @@ async fn tick(core: Rc<Core>) {
 }
 
 async fn accept(core: Rc<Core>, kind: Listen, listener: TcpListener) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
+    let listener = match net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be used"),
     };
@@ -148,7 +148,8 @@ async fn accept(core: Rc<Core>, kind: Listen, listener: TcpListener) {
     }
 }
 
-fn open(core: &Rc<Core>, kind: Listen, socket: TcpStream, peer: SocketAddr) {
+/// Serves one connection, if there is room for it.
+pub(crate) fn open(core: &Rc<Core>, kind: Listen, socket: TcpStream, peer: SocketAddr) {
     let Some(seat) = Seat::take(core) else {
         return tracing::warn!("a connection is closed: there are as many as the limit allows");
     };

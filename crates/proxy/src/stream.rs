@@ -15,8 +15,9 @@ use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 /// A moment that never comes.
 const NEVER: u64 = u64::MAX;
@@ -428,6 +429,12 @@ impl Watches {
             }
             None => false,
         });
+    }
+
+    /// How many streams there are.
+    #[cfg(test)]
+    pub(crate) fn alive(&self) -> usize {
+        self.all.borrow().iter().filter(|watch| watch.strong_count() > 0).count()
     }
 
     /// Wakes every stream.

@@ -1,10 +1,10 @@
 //! A connection in clear or under TLS, of either side: bytes go to whichever it is.
 
+use crate::net::TcpStream;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// `T` is the TLS stream of the side that it is for. It is boxed, so that plain ones stay as small as they are.
 #[derive(Debug)]

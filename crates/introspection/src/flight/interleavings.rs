@@ -6,7 +6,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
 use shuttle::future::{block_on, yield_now};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner};
@@ -14,9 +13,9 @@ use shuttle::{Config, Runner};
 use super::*;
 use crate::cache::{Cache, CacheConfig, Purge};
 use crate::profile::Lease;
-use crate::request::{Call, Inputs};
+use crate::request::{Attempt, Call, Inputs};
 use crate::sync::modelled;
-use crate::transport::Reply;
+use crate::transport::Sent;
 use crate::{ClientAuth, ManualClock};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -112,7 +111,7 @@ impl Model {
 /// Answers each call after the others had a chance, and says which generation it was asked in.
 fn server(client: &reqwest::Client, cache: &Arc<Cache>, seen: &Arc<Seen>) -> Arc<Transport> {
     let (cache, seen) = (Arc::clone(cache), Arc::clone(seen));
-    let script = move |_: &Asked| -> std::pin::Pin<Box<dyn Future<Output = Reply> + Send>> {
+    let script = move |_: Attempt| -> std::pin::Pin<Box<dyn Future<Output = Sent> + Send>> {
         let (generation, seen) = (cache.generation(), Arc::clone(&seen));
         Box::pin(async move {
             seen.calls.fetch_add(1, Ordering::SeqCst);
@@ -120,9 +119,8 @@ fn server(client: &reqwest::Client, cache: &Arc<Cache>, seen: &Arc<Seen>) -> Arc
             seen.most_at_once.fetch_max(now, Ordering::SeqCst);
             yield_now().await;
             seen.now.fetch_sub(1, Ordering::SeqCst);
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-            let body = format!(r#"{{"active":true,"jti":"{generation}"}}"#).into_bytes();
-            Reply { status: StatusCode::OK, headers, body }
+            let body = format!(r#"{{"active":true,"jti":"{generation}"}}"#);
+            Ok(http::Response::builder().header(CONTENT_TYPE, "application/json").body(body).unwrap().into())
         })
     };
     Transport::scripted(client.clone(), Box::new(script))

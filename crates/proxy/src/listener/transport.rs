@@ -1,10 +1,8 @@
 //! Bytes to and from a client.
 
-use socket2::SockRef;
+use crate::net::TcpStream;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// A client's connection.
@@ -36,6 +34,6 @@ impl Transport {
             Transport::Tls(tls) => tls.get_ref().0,
         };
         // Only a socket that is gone already refuses it.
-        let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+        let _ = tcp.set_zero_linger();
     }
 }

@@ -1,12 +1,12 @@
 //! The handshake with a client, from its first byte to a stream that can be read.
 
 use super::resolver::{Resolver, normal};
+use crate::net::TcpStream;
 use rustls::server::Acceptor;
 use rustls::{Error, ServerConfig};
 use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 

@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 pub(crate) type Wire = Connection<Watched<Transport>, Outbound>;
 

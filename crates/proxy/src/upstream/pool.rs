@@ -48,6 +48,12 @@ impl Pools {
         }
     }
 
+    /// Where the unused connections lead.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> Vec<std::net::SocketAddr> {
+        self.idle.borrow().iter().flat_map(|slot| &slot.links).map(|link| link.peer).collect()
+    }
+
     /// Closes those that nobody used for long, and notices those that the upstream has closed.
     pub(crate) fn sweep(&self) {
         let now = self.clock.coarse();

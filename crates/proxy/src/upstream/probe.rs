@@ -2,6 +2,7 @@
 
 use super::balancer::{Balancer, Peer};
 use super::health::Event;
+use crate::net::TcpStream;
 use futures_util::StreamExt;
 use futures_util::future::Either;
 use futures_util::stream;
@@ -14,7 +15,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsConnector;
 

@@ -4,21 +4,18 @@
 //! as the configuration has it: always beside the requests, which use what is known. Only those that come before the
 //! first answer wait. An answer stays in use while nobody gives a newer one, for at most an hour.
 
+use crate::net::Lookup;
 use crate::telemetry::Metrics;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Answers are good for one second at least: a ttl of 0 must not become a question per connection.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -26,8 +23,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 /// How long an answer is used beyond its time while no newer one can be had. An hour, as Kong's `dns_stale_ttl`.
 const STALE: Duration = Duration::from_secs(3600);
-/// One question to one server; each is tried twice.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// One lookup, whatever it takes.
+const LOOKED_UP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Where a host is.
 #[derive(Debug, Clone)]
@@ -39,7 +36,7 @@ pub(crate) enum Place {
 /// Every name that the configuration needs.
 pub(crate) struct Names {
     upkeep: Handle,
-    resolver: Arc<Resolver>,
+    lookup: Arc<Lookup>,
     metrics: Metrics,
     known: Mutex<Known>,
 }
@@ -58,7 +55,7 @@ pub(crate) struct Name {
     asked: AtomicBool,
     turn: AtomicUsize,
     upkeep: Handle,
-    resolver: Arc<Resolver>,
+    lookup: Arc<Lookup>,
     metrics: Metrics,
 }
 
@@ -78,8 +75,8 @@ pub(crate) struct Unresolved;
 
 impl Names {
     pub(crate) fn new(servers: Vec<SocketAddr>, upkeep: Handle, metrics: Metrics) -> Self {
-        let resolver = Arc::new(Resolver { servers, built: OnceCell::new() });
-        Self { upkeep, resolver, metrics, known: Mutex::default() }
+        let lookup = Arc::new(Lookup::new(servers));
+        Self { upkeep, lookup, metrics, known: Mutex::default() }
     }
 
     /// Where `host` is: nobody is asked about addresses, nor about `localhost`, which is 127.0.0.1 (RFC 6761).
@@ -105,7 +102,7 @@ impl Names {
             asked: AtomicBool::new(false),
             turn: AtomicUsize::new(0),
             upkeep: self.upkeep.clone(),
-            resolver: self.resolver.clone(),
+            lookup: self.lookup.clone(),
             metrics: self.metrics.clone(),
         });
         known.names.insert(host, Arc::downgrade(&name));
@@ -238,8 +235,7 @@ async fn keep_fresh(name: Weak<Name>) {
     let mut state = Keeping { failing: false, pause: AGAIN.0, good_until: None };
     loop {
         let Some(alive) = name.upgrade() else { return };
-        let resolver = alive.resolver.clone();
-        let found = resolver.find(&alive.host).await;
+        let found = find(&alive.lookup, &alive.host).await;
         let pause = alive.note(found, &mut state);
         drop(alive);
         sleep(pause).await;
@@ -252,51 +248,15 @@ struct Found {
     good_for: Duration,
 }
 
-/// Who is asked: the hosts file and the servers of the system's configuration, or servers of our own.
-struct Resolver {
-    /// Empty: the system's.
-    servers: Vec<SocketAddr>,
-    /// Made when it is first needed: a gateway that only knows addresses needs no configuration of names.
-    built: OnceCell<TokioResolver>,
-}
-
-impl Resolver {
-    /// IPv4 addresses, or IPv6 ones where there are none: all of them get requests, and many a machine that has
-    /// names for both reaches only one.
-    async fn find(&self, host: &str) -> Result<Found, NetError> {
-        let resolver = self.built.get_or_try_init(|| async { self.build() }).await?;
-        let lookup = pin!(resolver.lookup_ip(host));
-        // It has time limits of its own; this one is for the day they fail.
-        let found = timeout(ANSWER_WITHIN * 10, lookup).await.map_err(|_| NetError::Timeout)??;
-        let mut addresses: Vec<IpAddr> = found.iter().collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        if addresses.is_empty() {
-            return Err(NetError::from("the answer has no address"));
-        }
-        let good_for = found.valid_until().saturating_duration_since(Instant::now()).max(SHORTEST);
-        Ok(Found { addresses: addresses.into(), good_for })
+async fn find(lookup: &Lookup, host: &str) -> Result<Found, NetError> {
+    // It has time limits of its own; this one is for the day they fail.
+    let (mut addresses, ttl) = timeout(LOOKED_UP_WITHIN, lookup.ask(host)).await.map_err(|_| NetError::Timeout)??;
+    addresses.sort_unstable();
+    addresses.dedup();
+    if addresses.is_empty() {
+        return Err(NetError::from("the answer has no address"));
     }
-
-    fn build(&self) -> Result<TokioResolver, NetError> {
-        let mut builder = if self.servers.is_empty() {
-            TokioResolver::builder_tokio()?
-        } else {
-            let servers = self.servers.iter().map(|server| {
-                let mut config = NameServerConfig::udp_and_tcp(server.ip());
-                config.connections.iter_mut().for_each(|connection| connection.port = server.port());
-                config
-            });
-            let config = ResolverConfig::from_name_servers(servers.collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-        options.timeout = ANSWER_WITHIN;
-        // What is known is kept here, with a rule of its own for what has run out.
-        options.cache_size = 0;
-        builder.build()
-    }
+    Ok(Found { addresses: addresses.into(), good_for: ttl.max(SHORTEST) })
 }
 
 impl std::fmt::Debug for Name {

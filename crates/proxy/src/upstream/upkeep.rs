@@ -93,7 +93,7 @@ impl Balancers {
     }
 
     /// Those that are live, in the order of their names.
-    fn live(&self) -> Vec<Arc<Balancer>> {
+    pub(crate) fn live(&self) -> Vec<Arc<Balancer>> {
         let mut live: Vec<_> = self.lock().values().map(|live| live.balancer.clone()).collect();
         live.sort_by(|a, b| a.upstream.name.cmp(&b.upstream.name));
         live

@@ -165,6 +165,12 @@ impl Peer {
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 
+    /// How many requests are under way to it.
+    #[cfg(test)]
+    pub(crate) fn busy(&self) -> u32 {
+        self.busy.load(Relaxed)
+    }
+
     /// Counts a request that goes to it.
     pub(crate) fn ticket(self: &Arc<Self>) -> Ticket {
         self.busy.fetch_add(1, Relaxed);
