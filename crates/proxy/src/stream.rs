@@ -536,7 +536,9 @@ impl<S: AsyncRead + Unpin> Read for Watched<S> {
         }
         let outcome = Pin::new(&mut self.io).poll_read(cx, buf);
         match &outcome {
-            Poll::Ready(_) => self.watch.read_progressed(),
+            Poll::Ready(Ok(())) => self.watch.read_progressed(),
+            // It brought nothing.
+            Poll::Ready(Err(_)) => {}
             Poll::Pending => self.watch.read_waits(cx),
         }
         outcome

@@ -2,18 +2,20 @@
 
 use super::*;
 
-pub(super) const LIMITS: fn() -> Limits = || Limits {
-    header_timeout: Duration::from_secs(5),
-    body_idle: Duration::from_secs(3),
-    client_read_idle: Duration::from_secs(4),
-    keep_alive_idle: Duration::from_secs(10),
-    ..Limits::default()
-};
+pub(super) fn limits() -> Limits {
+    Limits {
+        header_timeout: Duration::from_secs(5),
+        body_idle: Duration::from_secs(3),
+        client_read_idle: Duration::from_secs(4),
+        keep_alive_idle: Duration::from_secs(10),
+        ..Limits::default()
+    }
+}
 
 #[test]
 fn says_nothing() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| gateway.client().ends().await,
         "
@@ -26,7 +28,7 @@ fn says_nothing() {
 #[test]
 fn stops_inside_the_head() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             let mut client = gateway.client();
@@ -49,7 +51,7 @@ fn stops_inside_the_head() {
 #[test]
 fn rests_between_requests() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             serve(UP, well);
@@ -79,7 +81,7 @@ fn rests_between_requests() {
 #[test]
 fn stops_inside_a_small_body() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             serve(UP, well);
@@ -101,7 +103,7 @@ fn stops_inside_a_small_body() {
 #[test]
 fn stops_inside_a_streamed_body() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             serve(UP, async |mut up| {
@@ -131,7 +133,7 @@ fn stops_inside_a_streamed_body() {
 #[test]
 fn sends_slowly_within_the_limits() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             serve(UP, async |mut up| {
@@ -166,7 +168,7 @@ fn sends_slowly_within_the_limits() {
 #[test]
 fn does_not_read_its_answer() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             serve(UP, async |mut up| {

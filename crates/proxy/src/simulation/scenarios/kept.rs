@@ -128,6 +128,25 @@ fn closed_on_a_get() {
     );
 }
 
+/// As a system does for a server that has closed and not read the request.
+#[test]
+fn reset_on_a_get() {
+    closed_at_request(
+        GET,
+        Party::resets,
+        "
+            1000 client#1 says GET / HTTP/1.1
+            1000 10.0.0.1#1 is asked GET /
+            1000 10.0.0.1#1 resets
+            1000 gateway closes 10.0.0.1#1
+            1000 gateway opens 10.0.0.1#2
+            1000 10.0.0.1#2 answers GET /
+            1000 client#1 gets 200 ok
+                 kept: 10.0.0.1
+        ",
+    );
+}
+
 #[test]
 fn closed_on_a_post() {
     closed_at_request(
@@ -140,6 +159,52 @@ fn closed_on_a_post() {
             1000 gateway closes 10.0.0.1#1
             1000 client#1 gets 502
         ",
+    );
+}
+
+#[test]
+fn reset_on_a_post() {
+    closed_at_request(
+        POST,
+        Party::resets,
+        "
+            1000 client#1 says POST / HTTP/1.1
+            1000 10.0.0.1#1 is asked POST /
+            1000 10.0.0.1#1 resets
+            1000 gateway closes 10.0.0.1#1
+            1000 client#1 gets 502
+        ",
+    );
+}
+
+/// Some of the answer has come.
+#[test]
+fn reset_inside_the_head() {
+    simulate(
+        &plan("http://10.0.0.1"),
+        async |gateway| {
+            serve(UP, async |mut up| {
+                up.answers().await;
+                up.asked().await;
+                up.says("HTTP/1.1 200 OK\r\n").await;
+                at(1300).await;
+                up.resets();
+            });
+            let mut client = gateway.client();
+            ask(&mut client).await;
+            at(1000).await;
+            ask(&mut client).await;
+        },
+        &format!(
+            "{FIRST}
+            1000 client#1 says GET / HTTP/1.1
+            1000 10.0.0.1#1 is asked GET /
+            1000 10.0.0.1#1 says HTTP/1.1 200 OK
+            1300 10.0.0.1#1 resets
+            1300 gateway closes 10.0.0.1#1
+            1300 client#1 gets 502
+        "
+        ),
     );
 }
 

@@ -1,13 +1,13 @@
 //! A client that leaves.
 
-use super::client::LIMITS;
+use super::client::limits;
 use super::*;
 
 /// In the middle of a request whose answer nobody has: the upstream is let go of at once.
 #[test]
 fn before_the_answer() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             serve(UP, never);
@@ -34,7 +34,7 @@ fn before_the_answer() {
 #[test]
 fn inside_the_answer() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             serve(UP, async |mut up| {
@@ -70,7 +70,7 @@ fn inside_the_answer() {
 #[test]
 fn inside_its_body() {
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan("http://10.0.0.1"),
         async |gateway| {
             serve(UP, async |mut up| {
@@ -101,7 +101,7 @@ fn inside_its_body() {
 fn before_the_decision() {
     let plan = plan("http://10.0.0.1") + "  plugins:\n  - name: hesitate\n    config: { millis: 1000 }\n";
     simulate_with(
-        LIMITS(),
+        limits(),
         &plan,
         async |gateway| {
             serve(UP, well);
