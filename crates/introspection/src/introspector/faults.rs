@@ -1,193 +1,55 @@
 //! An authorization server that fails, to the millisecond: it is a script, and time stands still until nobody has
 //! anything left to do. What it says runs through everything but the HTTP client.
 
-use std::fmt::Write as _;
-use std::pin::Pin;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+mod script;
 
-use hyper::body::{Body, Bytes, Frame};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
-
-use super::*;
-use crate::clock::Clock;
-use crate::error::Cause;
-use crate::request::Attempt;
-use crate::transport::{Sent, Unsent};
-use crate::{CacheConfig, ClientAuth};
-
-/// What becomes of an attempt, so many milliseconds after it was made.
-#[derive(Debug, Clone, Copy)]
-enum Act {
-    Says(u64, u16, &'static str),
-    /// As above, with this `Retry-After`.
-    Throttles(u64, &'static str),
-    /// A head at once and a part of a body; so long after that the connection breaks.
-    Breaks(u64),
-    Refuses(u64),
-    /// The connection was kept, and turns out to be closed.
-    IsStale(u64),
-    Silent,
-}
-
-const ACTIVE: &str = r#"{"active":true}"#;
-const INACTIVE: &str = r#"{"active":false}"#;
-
-/// Asks about tokens at these moments, in milliseconds; the server's acts follow one another, the last one stays.
-/// Compares what happened; the last line has the calls by outcome and what the cache holds. Limits: 2 s for a call,
-/// ttl of 60 s, two calls at once and one that waits.
-#[track_caller]
-fn check(acts: &'static [Act], asks: &[(u64, &'static str)], expected: &str) {
-    let happened = run(acts, asks);
-    assert_eq!(happened, run(acts, asks), "another run, another story");
-    let lines = |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
-    let (happened, expected) = (lines(&happened), lines(expected));
-    assert!(happened == expected, "what happened:\n{happened}\n\nwhat was expected:\n{expected}\n");
-}
-
-fn run(acts: &'static [Act], asks: &[(u64, &'static str)]) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let chronicle = Arc::new(Chronicle { began: Instant::now(), told: Mutex::default() });
-        let introspector = introspector(acts, &chronicle);
-        let asking: Vec<_> = asks
-            .iter()
-            .map(|(moment, token)| tokio::spawn(ask(introspector.clone(), chronicle.clone(), *moment, token)))
-            .collect();
-        for one in asking {
-            one.await.unwrap();
-        }
-        let mut left: String = introspector
-            .calls()
-            .filter(|(_, count)| *count > 0)
-            .map(|(outcome, count)| format!("{}: {count}; ", outcome.code()))
-            .collect();
-        let stats = introspector.cache().stats();
-        write!(left, "cached: {} + {}", stats.positive_entries, stats.negative_entries).unwrap();
-        assert_eq!(stats.flights, 0, "flights are left");
-        drop(introspector);
-        tokio::task::yield_now().await;
-        assert_eq!(Handle::current().metrics().num_alive_tasks(), 0, "tasks are left");
-        format!("{}{left}", chronicle.told.lock().unwrap())
-    })
-}
-
-async fn ask(introspector: Introspector, chronicle: Arc<Chronicle>, moment: u64, token: &'static str) {
-    sleep_until(chronicle.began + Duration::from_millis(moment)).await;
-    chronicle.note(format_args!("{token}?"));
-    let landed = match introspector.introspect(token).await {
-        Ok(answer) if answer.active() => "active".to_owned(),
-        Ok(_) => "inactive".to_owned(),
-        Err(failure) => {
-            let again = failure.retry_after().map(|seconds| format!(", again in {seconds} s")).unwrap_or_default();
-            format!("{}{again}", failure.code())
-        }
-    };
-    chronicle.note(format_args!("{token}: {landed}"));
-}
-
-fn introspector(acts: &'static [Act], chronicle: &Arc<Chronicle>) -> Introspector {
-    let config = Config::new("https://as.example/introspect").unwrap().client_auth(ClientAuth::none("gateway"));
-    let config = config.ttl(Duration::from_secs(60)).timeout(Duration::from_secs(2));
-    let (inputs, limits) = config.concurrent_calls(2).queued_calls(1).into_inputs().unwrap();
-    let cache = Cache::new(CacheConfig { clock: chronicle.clone(), ..CacheConfig::default() });
-    let lease = Lease::take(cache.profile(inputs), limits);
-    let client = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
-    let attempts = AtomicUsize::new(0);
-    let chronicle = chronicle.clone();
-    let script = move |attempt: Attempt| -> Pin<Box<dyn Future<Output = Sent> + Send>> {
-        let number = attempts.fetch_add(1, Ordering::Relaxed);
-        let token = attempt.body.split('&').find_map(|field| field.strip_prefix("token=")).unwrap();
-        chronicle.note(format_args!("server is asked about {token}"));
-        Box::pin(act(acts[number.min(acts.len() - 1)]))
-    };
-    let transport = Transport::scripted(client, Box::new(script));
-    Introspector { shared: Arc::new(Shared { lease, limits, transport, runtime: Handle::current() }) }
-}
-
-async fn act(act: Act) -> Sent {
-    let after = |millis| sleep(Duration::from_millis(millis));
-    let json = |status| http::Response::builder().status(status).header("content-type", "application/json");
-    let unreachable = |stale| Unsent { failure: Failure::new(FailureKind::Unreachable, Cause::MediaType), stale };
-    match act {
-        Act::Says(millis, status, body) => {
-            after(millis).await;
-            Ok(json(status).body(body).unwrap().into())
-        }
-        Act::Throttles(millis, seconds) => {
-            after(millis).await;
-            Ok(json(429).header("retry-after", seconds).body("").unwrap().into())
-        }
-        Act::Breaks(millis) => {
-            let body = Broken { part: Some(Bytes::from_static(b"{\"act")), breaks: Box::pin(after(millis)) };
-            Ok(json(200).body(reqwest::Body::wrap(body)).unwrap().into())
-        }
-        Act::Refuses(millis) => {
-            after(millis).await;
-            Err(unreachable(false))
-        }
-        Act::IsStale(millis) => {
-            after(millis).await;
-            Err(unreachable(true))
-        }
-        Act::Silent => std::future::pending().await,
-    }
-}
-
-/// A body that breaks off.
-struct Broken {
-    part: Option<Bytes>,
-    breaks: Pin<Box<Sleep>>,
-}
-
-impl Body for Broken {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Some(part) = self.part.take() {
-            return Poll::Ready(Some(Ok(Frame::data(part))));
-        }
-        ready!(self.breaks.as_mut().poll(cx));
-        Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
-    }
-}
-
-/// What happened, and the clock that says when.
-#[derive(Debug)]
-struct Chronicle {
-    began: Instant,
-    told: Mutex<String>,
-}
-
-impl Chronicle {
-    fn note(&self, what: fmt::Arguments<'_>) {
-        writeln!(self.told.lock().unwrap(), "{} {what}", self.monotonic()).unwrap();
-    }
-}
-
-impl Clock for Chronicle {
-    fn monotonic(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap()
-    }
-
-    fn wall(&self) -> u64 {
-        1_700_000_000_000 + self.monotonic()
-    }
-}
+use script::{ACTIVE, Act, INACTIVE, check};
 
 /// Everybody who waits for the call ends with it, whenever they came; then it is asked anew.
 // I-39, I-89
 #[test]
 fn says_nothing() {
-    check(&[Act::Silent, Act::Says(5, 200, ACTIVE)], &[(0, "a"), (1500, "a"), (1999, "a"), (2001, "a")], "");
+    check(
+        &[Act::Silent, Act::Says(5, 200, ACTIVE)],
+        &[(0, "a"), (1500, "a"), (1999, "a"), (2001, "a")],
+        "
+               0 a?
+               0 server is asked about a
+            1500 a?
+            1999 a?
+            2000 a: as_timeout, again in 5 s
+            2000 a: as_timeout, again in 5 s
+            2000 a: as_timeout, again in 5 s
+            2001 a?
+            2001 server is asked about a
+            2006 a: active
+                 active: 1; as_timeout: 1; cached: 1 + 0
+        ",
+    );
 }
 
 // I-89
 #[test]
 fn is_slow_but_in_time() {
-    check(&[Act::Says(1990, 200, ACTIVE)], &[(0, "a"), (1000, "a"), (1995, "a"), (61_989, "a"), (61_990, "a")], "");
+    check(
+        &[Act::Says(1990, 200, ACTIVE)],
+        &[(0, "a"), (1000, "a"), (1995, "a"), (61_990, "a"), (61_991, "a")],
+        "
+                0 a?
+                0 server is asked about a
+             1000 a?
+             1990 a: active
+             1990 a: active
+             1995 a?
+             1995 a: active
+            61990 a?
+            61990 a: active
+            61991 a?
+            61991 server is asked about a
+            63981 a: active
+                  active: 2; cached: 1 + 0
+        ",
+    );
 }
 
 /// Nothing of a failure is stored; the next request asks again.
@@ -197,7 +59,25 @@ fn fails_and_comes_back() {
     check(
         &[Act::Says(10, 500, ACTIVE), Act::Refuses(0), Act::Says(10, 200, "<html>"), Act::Says(10, 200, ACTIVE)],
         &[(0, "a"), (5, "a"), (100, "a"), (200, "a"), (300, "a"), (400, "a")],
-        "",
+        "
+              0 a?
+              0 server is asked about a
+              5 a?
+             10 a: as_status, again in 5 s
+             10 a: as_status, again in 5 s
+            100 a?
+            100 server is asked about a
+            100 a: as_unreachable, again in 5 s
+            200 a?
+            200 server is asked about a
+            210 a: as_bad_answer, again in 5 s
+            300 a?
+            300 server is asked about a
+            310 a: active
+            400 a?
+            400 a: active
+                active: 1; as_unreachable: 1; as_status: 1; as_bad_answer: 1; cached: 1 + 0
+        ",
     );
 }
 
@@ -207,20 +87,45 @@ fn throttles() {
     check(
         &[Act::Throttles(10, "17"), Act::Throttles(10, "3600"), Act::Says(10, 200, ACTIVE)],
         &[(0, "a"), (100, "a"), (200, "a")],
-        "",
+        "
+              0 a?
+              0 server is asked about a
+             10 a: as_throttled, again in 17 s
+            100 a?
+            100 server is asked about a
+            110 a: as_throttled, again in 60 s
+            200 a?
+            200 server is asked about a
+            210 a: active
+                active: 1; as_throttled: 2; cached: 1 + 0
+        ",
     );
 }
 
+/// The HTTP client calls whatever goes wrong in a body a failure to decode it.
+// I-39
 #[test]
 fn breaks_off() {
     check(
         &[Act::Breaks(300), Act::Breaks(5000), Act::Says(10, 200, ACTIVE)],
         &[(0, "a"), (1000, "a"), (4000, "a")],
-        "",
+        "
+               0 a?
+               0 server is asked about a
+             300 a: as_bad_answer, again in 5 s
+            1000 a?
+            1000 server is asked about a
+            3000 a: as_timeout, again in 5 s
+            4000 a?
+            4000 server is asked about a
+            4010 a: active
+                 active: 1; as_timeout: 1; as_bad_answer: 1; cached: 1 + 0
+        ",
     );
 }
 
-/// Sent once more, within the same limit (I-10).
+/// Sent once more, within the same limit.
+// I-10
 #[test]
 fn has_closed_a_kept_connection() {
     check(
@@ -233,27 +138,72 @@ fn has_closed_a_kept_connection() {
             Act::Silent,
         ],
         &[(0, "a"), (100, "b"), (1000, "c")],
-        "",
+        "
+               0 a?
+               0 server is asked about a
+               0 server is asked about a
+              10 a: active
+             100 b?
+             100 server is asked about b
+             100 server is asked about b
+             100 b: as_unreachable, again in 5 s
+            1000 c?
+            1000 server is asked about c
+            2500 server is asked about c
+            3000 c: as_timeout, again in 5 s
+                 active: 1; as_unreachable: 1; as_timeout: 1; cached: 1 + 0
+        ",
     );
 }
 
 /// A token that was not known is asked about again after 5 s.
+// I-87
 #[test]
 fn does_not_know_a_token_yet() {
     check(
         &[Act::Says(10, 200, INACTIVE), Act::Says(10, 200, ACTIVE)],
         &[(0, "a"), (5009, "a"), (5010, "a"), (6000, "a")],
-        "",
+        "
+               0 a?
+               0 server is asked about a
+              10 a: inactive
+            5009 a?
+            5009 a: inactive
+            5010 a?
+            5010 server is asked about a
+            5020 a: active
+            6000 a?
+            6000 a: active
+                 active: 1; inactive: 1; cached: 1 + 0
+        ",
     );
 }
 
-/// An answer that is known serves until its time is over, outage or not; then there is none (nothing stale is served).
+/// An answer that is known serves until its time is over, outage or not; nothing stale is served.
+// I-86
 #[test]
 fn fails_while_answers_are_known() {
     check(
         &[Act::Says(10, 200, ACTIVE), Act::Says(10, 503, ""), Act::Says(10, 200, ACTIVE)],
-        &[(0, "a"), (59_000, "a"), (60_009, "a"), (60_010, "a"), (61_000, "a")],
-        "",
+        &[(0, "a"), (59_000, "a"), (60_009, "a"), (60_010, "a"), (60_011, "a"), (62_000, "a")],
+        "
+                0 a?
+                0 server is asked about a
+               10 a: active
+            59000 a?
+            59000 a: active
+            60009 a?
+            60009 a: active
+            60010 a?
+            60010 a: active
+            60011 a?
+            60011 server is asked about a
+            60021 a: as_status, again in 5 s
+            62000 a?
+            62000 server is asked about a
+            62010 a: active
+                  active: 2; as_status: 1; cached: 1 + 0
+        ",
     );
 }
 
@@ -264,6 +214,24 @@ fn says_nothing_to_many() {
     check(
         &[Act::Silent, Act::Silent, Act::Says(10, 200, ACTIVE)],
         &[(0, "a"), (500, "b"), (1000, "c"), (1001, "d"), (1500, "c"), (2600, "d")],
-        "",
+        "
+               0 a?
+               0 server is asked about a
+             500 b?
+             500 server is asked about b
+            1000 c?
+            1001 d?
+            1001 d: as_busy, again in 5 s
+            1500 c?
+            2000 a: as_timeout, again in 5 s
+            2000 server is asked about c
+            2010 c: active
+            2010 c: active
+            2500 b: as_timeout, again in 5 s
+            2600 d?
+            2600 server is asked about d
+            2610 d: active
+                 active: 2; as_timeout: 2; cached: 2 + 0
+        ",
     );
 }

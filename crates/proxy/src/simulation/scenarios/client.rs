@@ -25,6 +25,7 @@ fn says_nothing() {
     );
 }
 
+// S-46
 #[test]
 fn stops_inside_the_head() {
     simulate_with(
@@ -78,6 +79,7 @@ fn rests_between_requests() {
 }
 
 /// Its length fits into memory: nobody is asked before it is there.
+// S-46
 #[test]
 fn stops_inside_a_small_body() {
     simulate_with(
@@ -100,6 +102,7 @@ fn stops_inside_a_small_body() {
 }
 
 /// Nobody has its length: it streams, and the upstream has a part of it.
+// S-46
 #[test]
 fn stops_inside_a_streamed_body() {
     simulate_with(
@@ -165,6 +168,7 @@ fn sends_slowly_within_the_limits() {
     );
 }
 
+// S-46
 #[test]
 fn does_not_read_its_answer() {
     simulate_with(

@@ -2,7 +2,6 @@
 
 use super::*;
 
-// K-63
 #[test]
 fn refuses() {
     simulate(
