@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::{Cause, Failure, FailureKind};
+use crate::error::{Failure, FailureKind};
 use crate::introspector::{Introspector, Shared};
 use crate::profile::Lease;
 use crate::request::Attempt;
@@ -92,7 +92,7 @@ async fn ask(introspector: Introspector, chronicle: Arc<Chronicle>, moment: u64,
 }
 
 fn introspector(acts: &'static [Act], chronicle: &Arc<Chronicle>) -> Introspector {
-    let config = Config::new("https://as.example/introspect").unwrap().client_auth(ClientAuth::none("gateway"));
+    let config = Config::new("https://as.example/introspect").unwrap().client_auth(ClientAuth::none("client"));
     let config = config.ttl(Duration::from_secs(60)).timeout(Duration::from_secs(2));
     let (inputs, limits) = config.concurrent_calls(2).queued_calls(1).into_inputs().unwrap();
     let cache = Cache::new(CacheConfig { clock: chronicle.clone(), ..CacheConfig::default() });
@@ -113,7 +113,7 @@ fn introspector(acts: &'static [Act], chronicle: &Arc<Chronicle>) -> Introspecto
 async fn act(act: Act) -> Sent {
     let after = |millis| sleep(Duration::from_millis(millis));
     let json = |status| http::Response::builder().status(status).header("content-type", "application/json");
-    let unreachable = |stale| Unsent { failure: Failure::new(FailureKind::Unreachable, Cause::MediaType), stale };
+    let unreachable = |stale| Unsent { failure: Failure::new(FailureKind::Unreachable, None), stale };
     match act {
         Act::Says(millis, status, body) => {
             after(millis).await;
