@@ -260,9 +260,13 @@ impl http_body::Body for Body {
             Answer::Relay(relay) => Pin::new(relay).poll_frame(cx),
             Answer::Switch(_) => Poll::Ready(None),
         };
-        if let (Poll::Ready(Some(Ok(frame))), Some(scope)) = (&polled, &mut self.scope) {
-            scope.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-            scope.client.watch.answer_given();
+        match (&polled, &mut self.scope) {
+            (Poll::Ready(Some(Ok(frame))), Some(scope)) => {
+                scope.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                scope.client.watch.answer_given();
+            }
+            (Poll::Ready(Some(Err(_))), Some(scope)) if scope.version == Version::HTTP_10 => scope.client.watch.cut(),
+            _ => {}
         }
         polled
     }

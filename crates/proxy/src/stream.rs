@@ -93,6 +93,8 @@ pub(crate) struct Watch {
     overdue: Cell<bool>,
     /// The answer's head is there: what can be done from here on is to break it off.
     answering: Cell<bool>,
+    /// The answer ends before its end, and only a connection that breaks off says so.
+    cut: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     writer: RefCell<Option<Waker>>,
     /// Waits for an answer's head.
@@ -122,6 +124,7 @@ impl Watch {
             total_by: Cell::new(NEVER),
             overdue: Cell::new(false),
             answering: Cell::new(false),
+            cut: Cell::new(false),
             reader: RefCell::new(None),
             writer: RefCell::new(None),
             asker: RefCell::new(None),
@@ -264,9 +267,14 @@ impl Watch {
         self.total_by.set(NEVER);
     }
 
-    /// Whether an answer is cut since the request's whole time is over.
+    /// The upstream's answer has broken off, and this one's end is that of its connection.
+    pub(crate) fn cut(&self) {
+        self.cut.set(true);
+    }
+
+    /// Whether the client must see that its answer is cut: it has no other end, or the request's whole time is over.
     pub(crate) fn breaks_off(&self) -> bool {
-        self.overdue.get() && self.answering.get() && self.write_late.get()
+        self.cut.get() || (self.overdue.get() && self.answering.get() && self.write_late.get())
     }
 
     /// Somebody waits for more of the client's body.

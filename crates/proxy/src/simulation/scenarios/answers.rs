@@ -98,6 +98,35 @@ fn closes_between_chunks() {
     );
 }
 
+/// A client of HTTP/1.0 knows no chunks: the end of its answer is the end of its connection, which must not look like it.
+#[test]
+fn closes_between_chunks_for_an_old_client() {
+    simulate(
+        &plan("http://10.0.0.1"),
+        async |gateway| {
+            serve(UP, async |mut up| {
+                up.asked().await;
+                up.says("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n").await;
+                at(250).await;
+                up.closes();
+            });
+            let mut client = gateway.client();
+            client.says("GET / HTTP/1.0\r\nhost: a\r\n\r\n").await;
+            client.answered().await;
+        },
+        "
+              0 client#1 says GET / HTTP/1.0
+              0 gateway opens 10.0.0.1#1
+              0 10.0.0.1#1 is asked GET /
+              0 10.0.0.1#1 says HTTP/1.1 200 OK
+            250 10.0.0.1#1 closes
+            250 gateway closes 10.0.0.1#1
+            250 gateway resets client#1
+            250 client#1 gets 200 half and a reset
+        ",
+    );
+}
+
 /// The upstream takes no more of a request's body than the buffers hold.
 #[test]
 fn does_not_read_the_request() {
