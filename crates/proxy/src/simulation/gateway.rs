@@ -12,13 +12,15 @@ use portcullis_model::formats::declarative;
 use portcullis_model::lower::lower;
 use portcullis_model::problem::Problems;
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+const LISTENS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 pub(super) struct Gateway {
     core: Rc<Core>,
@@ -55,13 +57,21 @@ impl Gateway {
         }
     }
 
-    /// A client that has just connected.
+    /// A client that has just connected, to the plain port.
     pub(super) fn client(&self) -> Party {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 8000));
+        self.connected(Listen::from(LISTENS))
+    }
+
+    /// As above, to the port of TLS.
+    pub(super) fn tls_client(&self) -> Party {
+        self.connected(Listen { tls: true, ..Listen::from(LISTENS) })
+    }
+
+    fn connected(&self, listen: Listen) -> Party {
         self.clients.set(self.clients.get() + 1);
         let name = format!("client#{}", self.clients.get());
-        let (ours, theirs) = TcpStream::pair(&name, listen);
-        listener::open(&self.core, Listen::from(listen), ours, SocketAddr::from(([192, 0, 2, 1], 50_000)));
+        let (ours, theirs) = TcpStream::pair(&name, listen.address);
+        listener::open(&self.core, listen, ours, SocketAddr::from(([192, 0, 2, 1], 50_000)));
         Party::new(name, theirs)
     }
 

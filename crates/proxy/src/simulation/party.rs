@@ -79,8 +79,10 @@ impl Party {
         }
         let chunked = field(&head, "transfer-encoding: chunked").is_some();
         let length: Option<usize> = field(&head, "content-length: ").map(|length| length.parse().unwrap());
+        let status = head.split(' ').nth(1).unwrap();
         let is_whole = |read: &[u8]| match length {
             Some(length) => read.len() >= length,
+            None if status == "101" => true,
             None => chunked && read.ends_with(b"0\r\n\r\n"),
         };
         while ending.is_none() && !is_whole(&self.read) {
@@ -88,7 +90,6 @@ impl Party {
             ending = (!matches!(more, Ok(true))).then(|| end_of(more));
         }
         let body = self.read.split();
-        let status = head.split(' ').nth(1).unwrap();
         // What the gateway itself says has a number in it that nobody can know.
         let body =
             if status.starts_with('2') && !body.is_empty() { format!(" {}", shown(&body)) } else { String::new() };

@@ -10,6 +10,7 @@ mod kept;
 mod leaving;
 mod names;
 mod targets;
+mod tunnel;
 mod upstream;
 
 use super::*;
