@@ -9,6 +9,7 @@ mod handshake;
 mod kept;
 mod leaving;
 mod names;
+mod repeated;
 mod targets;
 mod tunnel;
 mod upstream;
