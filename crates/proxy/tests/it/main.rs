@@ -5,6 +5,7 @@
 mod balancing;
 mod early;
 mod forged;
+mod frames;
 mod framing;
 mod gateway;
 mod http2;
