@@ -184,25 +184,30 @@ async fn read(mut response: reqwest::Response, max_bytes: usize) -> Result<Reply
 /// Which of our failures an error of the HTTP client is.
 fn failure(error: reqwest::Error) -> Failure {
     let error = error.without_url();
-    let kind = if is_tls(error.source()) {
+    let kind = if comes_from(error.source(), &|cause| cause.is::<rustls::Error>()) {
         FailureKind::Tls
     } else if error.is_timeout() {
         FailureKind::Timeout
     } else {
         FailureKind::Unreachable
     };
-    if kind == FailureKind::Unreachable && error.is_decode() {
+    // Whatever goes wrong inside a body is called one of decoding, also a connection that breaks off.
+    let broken_off =
+        |cause: &Error| cause.is::<hyper::Error>() || cause.downcast_ref().is_some_and(reqwest::Error::is_body);
+    if kind == FailureKind::Unreachable && error.is_decode() && !comes_from(error.source(), &broken_off) {
         return Failure::new(FailureKind::BadAnswer, Cause::Encoding);
     }
     Failure::new(kind, Cause::Transport(error))
 }
 
-/// Whether an error comes from TLS, however deep.
-fn is_tls(error: Option<&(dyn std::error::Error + 'static)>) -> bool {
+type Error = dyn std::error::Error + 'static;
+
+/// Whether one of an error's causes is such a one, however deep.
+fn comes_from(error: Option<&Error>, such: &dyn Fn(&Error) -> bool) -> bool {
     let Some(error) = error else { return false };
     // An io::Error shows the error it wraps through `get_ref` alone: its `source` is that one's source.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).map(|inner| inner as _);
-    error.is::<rustls::Error>() || is_tls(wrapped) || is_tls(error.source())
+    such(error) || comes_from(wrapped, such) || comes_from(error.source(), such)
 }
 
 tokio::task_local! {

@@ -102,8 +102,7 @@ fn throttles() {
     );
 }
 
-/// The HTTP client calls whatever goes wrong in a body a failure to decode it.
-// I-39
+/// Inside a body, too: what came of it was no answer.
 #[test]
 fn breaks_off() {
     check(
@@ -112,14 +111,14 @@ fn breaks_off() {
         "
                0 a?
                0 server is asked about a
-             300 a: as_bad_answer, again in 5 s
+             300 a: as_unreachable, again in 5 s
             1000 a?
             1000 server is asked about a
             3000 a: as_timeout, again in 5 s
             4000 a?
             4000 server is asked about a
             4010 a: active
-                 active: 1; as_timeout: 1; as_bad_answer: 1; cached: 1 + 0
+                 active: 1; as_unreachable: 1; as_timeout: 1; cached: 1 + 0
         ",
     );
 }

@@ -97,12 +97,14 @@ async fn every_failure_has_its_code() {
     let elsewhere = || Act::Say(reply("307 Moved", "Location: http://127.0.0.1:1/\r\n", b""));
     let garbage = || Act::Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec());
     type Script = Box<dyn Fn() -> Act + Send + Sync>;
-    let rows: [(&str, Script, &str); 9] = [
+    let broken = || Act::Break(format!("{HEAD}Content-Length: 50\r\n\r\n{{}}").into_bytes());
+    let rows: [(&str, Script, &str); 10] = [
         ("endless", Box::new(endless), "as_answer_too_large"), // I-8, S-51
         ("claims to be large", Box::new(claimed), "as_answer_too_large"),
         ("gzip bomb", Box::new(bomb), "as_answer_too_large"),
         ("no gzip at all", Box::new(no_gzip), "as_bad_answer"), // I-39
         ("cut off", Box::new(cut), "as_timeout"),               // it still hopes for the rest
+        ("breaks off", Box::new(broken), "as_unreachable"),     // I-39
         ("redirect", Box::new(elsewhere), "as_redirect"),       // I-7
         ("closes", Box::new(|| Act::Close), "as_unreachable"),  // I-39
         ("no HTTP", Box::new(garbage), "as_unreachable"),

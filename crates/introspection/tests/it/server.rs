@@ -21,6 +21,8 @@ pub(crate) enum Act {
         head: Vec<u8>,
         chunk: Vec<u8>,
     },
+    /// Says this, and no more.
+    Break(Vec<u8>),
     Close,
 }
 
@@ -160,6 +162,10 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State
             Act::Repeat { head, chunk } => {
                 let _ = stream.write_all(&head).await;
                 while stream.write_all(&chunk).await.is_ok() {}
+                return;
+            }
+            Act::Break(bytes) => {
+                let _ = stream.write_all(&bytes).await;
                 return;
             }
             Act::Close => return,
