@@ -55,7 +55,7 @@ pub(crate) struct Allowed {
     pub(crate) trailers: bool,
 }
 
-/// The request as the upstream gets it: what it needs of the head is taken out of that.
+/// The request as the upstream gets it. It takes method and headers out of the head.
 pub(crate) fn outgoing(
     head: &mut Head,
     found: Found,

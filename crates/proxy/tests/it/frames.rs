@@ -1,15 +1,13 @@
 //! Frames of HTTP/2 made by hand: what no library would send, and what is refused.
 
 use crate::gateway::{plan, quick};
-use crate::http2::start;
-use crate::wire::{PATIENCE, Upstream, answer};
+use crate::http2::{late, start};
+use crate::wire::{PATIENCE, Upstream};
 use portcullis_proxy::Limits;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// A connection, frame by frame.
@@ -223,19 +221,7 @@ async fn floods() {
 // S-45: more streams than allowed are refused one by one, and the connection serves on.
 #[tokio::test]
 async fn as_many_streams_as_allowed() {
-    let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (told, wait) = (asked.clone(), go.clone());
-    let upstream = Upstream::start(move |_, mut wire| {
-        let (asked, go) = (asked.clone(), go.clone());
-        async move {
-            while wire.request().await.is_some() {
-                asked.notify_one();
-                go.notified().await;
-                wire.io.write_all(&answer(200, b"late")).await.unwrap();
-            }
-        }
-    })
-    .await;
+    let (upstream, told, wait) = late().await;
     let limits = Limits { http2_max_streams: 2, ..quick() };
     let (_gateway, address) = start(limits, plan(upstream.address, &[]));
     let mut frames = Frames::connect(address).await;

@@ -31,6 +31,24 @@ pub(crate) fn start(limits: Limits, plan: Plan) -> (DataPlane, SocketAddr) {
 
 type Ended = JoinHandle<Result<(), h2::Error>>;
 
+/// An upstream that answers when it is let, with what tells that it is asked, and what lets it.
+pub(crate) async fn late() -> (Upstream, Arc<Notify>, Arc<Notify>) {
+    let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, wait) = (asked.clone(), go.clone());
+    let upstream = Upstream::start(move |_, mut wire| {
+        let (asked, go) = (asked.clone(), go.clone());
+        async move {
+            while wire.request().await.is_some() {
+                asked.notify_one();
+                go.notified().await;
+                wire.io.write_all(&answer(200, b"late")).await.unwrap();
+            }
+        }
+    })
+    .await;
+    (upstream, told, wait)
+}
+
 async fn speak(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> (SendRequest<Bytes>, Ended) {
     // Room for a stream that nobody reads, and the others beside it.
     let mut builder = h2::client::Builder::new();
@@ -292,19 +310,7 @@ async fn an_early_answer_does_not_stop_the_upload() {
 // What is in flight ends, and the client is told to begin nothing new.
 #[tokio::test]
 async fn drain() {
-    let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (told, wait) = (asked.clone(), go.clone());
-    let upstream = Upstream::start(move |_, mut wire| {
-        let (asked, go) = (asked.clone(), go.clone());
-        async move {
-            while wire.request().await.is_some() {
-                asked.notify_one();
-                go.notified().await;
-                wire.io.write_all(&answer(200, b"late")).await.unwrap();
-            }
-        }
-    })
-    .await;
+    let (upstream, told, wait) = late().await;
     let (gateway, address) = start(quick(), plan(upstream.address, &[]));
     let (busy, ended) = connect(address).await;
     let (_idle, idle_ended) = connect(address).await;
